@@ -1,0 +1,1 @@
+//! The `poolmap` command line as a library.

@@ -1,0 +1,2 @@
+//! The `poolmap` binary.
+fn main() {}

@@ -1,0 +1,16 @@
+//! `poolmap.v1`, the protocol between clients, the coordinator and workers.
+//!
+//! The contract is the `.proto` files beside this crate; the code here is made from them at build time.
+//! Payloads and values are [`bytes::Bytes`]: decoding a message does not copy them.
+
+/// Messages and services of `poolmap.v1`.
+pub mod v1 {
+    #![expect(missing_docs, unused_qualifications, clippy::pedantic, reason = "generated from the .proto files, which carry the documentation")]
+    tonic::include_proto!("poolmap.v1");
+}
+
+/// The encoded `FileDescriptorSet` of `poolmap.v1`, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/poolmap.v1.bin"));
+
+/// Version of the protocol between worker and coordinator; both ends must have the same.
+pub const PROTOCOL_VERSION: u32 = 1;

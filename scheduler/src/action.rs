@@ -1,0 +1,67 @@
+//! What to do: the scheduler's outputs.
+
+use crate::event::{BatchId, JobId, WorkerId};
+
+/// Something the shell around the scheduler must carry out, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Action {
+    /// Send a worker a batch: tasks `first..first + count` of a job.
+    Assign {
+        /// To whom.
+        worker: WorkerId,
+        /// The new batch.
+        batch: BatchId,
+        /// The job.
+        job: JobId,
+        /// Index of the first task.
+        first: u64,
+        /// How many tasks; at least 1.
+        count: u32,
+        /// Attempt number of all of them, from 1.
+        attempt: u32,
+    },
+    /// Ask a worker to give back at most `count` tasks from the end of a batch, such as have not begun.
+    TakeBack {
+        /// Whom to ask.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+        /// At most so many tasks.
+        count: u32,
+    },
+    /// The outcomes that came with this event are the only ones of these tasks: deliver them.
+    Deliver {
+        /// The job.
+        job: JobId,
+        /// Index of the first task.
+        first: u64,
+        /// How many tasks.
+        count: u32,
+        /// The attempt that ended so.
+        attempt: u32,
+    },
+    /// A task has used up its attempts: deliver a failure, with the cause that came with this event.
+    Fail {
+        /// The job.
+        job: JobId,
+        /// Index of the task.
+        index: u64,
+        /// The last attempt.
+        attempt: u32,
+    },
+    /// These tasks never began and never will, since their job was cancelled: deliver that.
+    Cancel {
+        /// The job.
+        job: JobId,
+        /// Index of the first task.
+        first: u64,
+        /// How many tasks.
+        count: u64,
+    },
+    /// Every task of a closed job has its outcome. The job is forgotten.
+    JobDone {
+        /// The job.
+        job: JobId,
+    },
+}

@@ -1,0 +1,117 @@
+//! What happened: the scheduler's inputs.
+
+/// Nanoseconds since any fixed moment; the caller's clock, which never runs backwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub u64);
+
+/// A job, named by the caller; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// One attachment of a worker, named by the caller; a worker that comes back has a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+/// One handing out of consecutive tasks, named by the scheduler; never used twice. That is how late reports are told
+/// from those that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// What a job asks of the scheduler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobOptions {
+    /// Jobs of a higher priority go first; jobs of the same share evenly.
+    pub priority: i32,
+    /// Attempts of one task that may end with a dead child before the task fails; at least 1.
+    pub crash_limit: u32,
+    /// Tasks that each child runs before it is replaced. Batches then fill whole children where that costs no
+    /// balance, so that no child leaves early.
+    pub max_tasks_per_child: Option<u32>,
+}
+
+/// Something that happened. Facts that come from peers may be late, repeated or wrong: the scheduler counts and
+/// ignores what it does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A client created a job.
+    JobSubmitted {
+        /// The new job.
+        job: JobId,
+        /// What it asks for.
+        options: JobOptions,
+    },
+    /// A client appended tasks; their indexes follow those of the tasks before. No batch spans two of these events,
+    /// so that the payloads of a batch lie in one buffer.
+    TasksAdded {
+        /// The job.
+        job: JobId,
+        /// How many.
+        count: u32,
+    },
+    /// No more tasks follow.
+    JobClosed {
+        /// The job.
+        job: JobId,
+    },
+    /// Stop a job: what has not begun never will.
+    JobCancelled {
+        /// The job.
+        job: JobId,
+    },
+    /// Hand out nothing of this job until told otherwise: its reader is behind, or somebody paused it.
+    JobHeld {
+        /// The job.
+        job: JobId,
+        /// Whether to hold or to go on.
+        held: bool,
+    },
+    /// A worker attached.
+    WorkerJoined {
+        /// The new worker.
+        worker: WorkerId,
+        /// Tasks it can run at once; at least 1.
+        slots: u32,
+    },
+    /// A worker is gone: its connection ended or it was not heard of for too long.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// The first task of a batch runs.
+    Begun {
+        /// Who says so.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+    },
+    /// The next `count` tasks of a batch have ended, with whatever outcome.
+    Ended {
+        /// Who says so.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+        /// How many tasks.
+        count: u32,
+        /// Time their slot spent on them, in nanoseconds.
+        busy_ns: u64,
+    },
+    /// A batch now has only `length` tasks; none beyond has begun or ever will on this worker.
+    Returned {
+        /// Who says so.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+        /// Tasks the batch keeps, those that have ended included.
+        length: u32,
+    },
+    /// A child died while it ran the task at `offset` of a batch. All tasks before it have been reported as ended; none
+    /// after it has begun or ever will in this batch.
+    Crashed {
+        /// Who says so.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+        /// Place of the task in the batch.
+        offset: u32,
+    },
+}

@@ -1,0 +1,10 @@
+//! The scheduler: a pure state machine that decides which worker runs which tasks.
+//!
+//! Events go in, with the time; actions come out. It knows no clock, no randomness, no sockets and no payloads,
+//! and it cannot: this crate has no dependencies.
+
+mod action;
+mod event;
+
+pub use action::Action;
+pub use event::{BatchId, Event, JobId, JobOptions, Time, WorkerId};

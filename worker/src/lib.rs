@@ -1,0 +1,4 @@
+//! The pool of one host.
+
+pub mod os;
+pub mod slot;
