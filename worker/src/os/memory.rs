@@ -1,7 +1,5 @@
-//! The operating system: shared memory, barriers, and how processes start and die.
-//!
-//! The only file of this crate with `unsafe` code; each use says why it is sound.
-#![expect(unsafe_code, reason = "mapping memory and starting processes are unsafe by nature; nothing else is")]
+//! Memory that processes share, and the barrier that orders what they write there.
+#![expect(unsafe_code, reason = "mapping memory is unsafe by nature; the rest of the crate needs none of it")]
 
 use std::io;
 use std::num::NonZeroUsize;
