@@ -7,3 +7,6 @@ mod memory;
 mod process;
 
 pub use memory::{SharedMemory, barrier};
+pub use process::{
+    Program, Spawn, StartError, Step, capture_file, open_pidfd, signal_name, take_inherited, wait,
+};

@@ -45,3 +45,4 @@
 pub mod frame;
 pub mod map;
 pub mod record;
+pub mod serve;
