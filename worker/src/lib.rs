@@ -1,4 +1,5 @@
 //! The pool of one host.
 
 pub mod os;
+pub mod sizing;
 pub mod slot;
