@@ -53,10 +53,7 @@ impl Rule {
             DecidedBy::Divisor => format!("divided by {divisor}"),
             DecidedBy::MaxSlots => format!("divided by {divisor}, at most {slots} as asked"),
             DecidedBy::PlatformLimit => {
-                format!(
-                    "divided by {divisor}, at most {slots} since process pools on {} have no more",
-                    machine.os
-                )
+                format!("divided by {divisor}, at most {slots} (the limit of process pools on Windows)")
             }
         };
         format!("{cpus} logical {}, {reason}: {slots} {}", plural(cpus, "processor"), plural(slots, "slot"))
@@ -246,7 +243,7 @@ mod tests {
         assert_eq!(five.explain(&machine(8, Os::Linux, 11)), "8 logical processors, as asked: 5 slots");
         assert_eq!(
             Rule::default().explain(&machine(128, Os::Windows, 11)),
-            "128 logical processors, divided by 2, at most 61 since process pools on windows have no more: 61 slots"
+            "128 logical processors, divided by 2, at most 61 (the limit of process pools on Windows): 61 slots"
         );
     }
 
