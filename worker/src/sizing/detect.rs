@@ -20,23 +20,3 @@ pub fn cpus() -> NonZeroU32 {
     let available = u32::try_from(num_cpus::get()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
     quota::cpu_quota().map_or(available, |quota| available.min(whole_cpus(quota)))
 }
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-    use nix::unistd::Pid;
-
-    use super::*;
-
-    #[test]
-    fn a_process_tied_to_one_processor_has_one() -> nix::Result<()> {
-        // Affinity belongs to the thread: this one changes only its own.
-        let allowed = sched_getaffinity(Pid::from_raw(0))?;
-        let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu) == Ok(true)).unwrap_or(0);
-        let mut only = CpuSet::new();
-        only.set(first)?;
-        sched_setaffinity(Pid::from_raw(0), &only)?;
-        assert_eq!(cpus(), NonZeroU32::MIN);
-        Ok(())
-    }
-}
