@@ -19,11 +19,8 @@ pub fn cpu_quota() -> Option<f64> {
 fn tightest(groups: &str, mounts: &str) -> Option<f64> {
     let group = groups.lines().filter_map(Group::parse).min_by_key(|group| group.version)?;
     let mut mounts = mounts.lines().filter_map(Mount::parse).filter(|mount| mount.version == group.version);
-    let (mount, own) = mounts.find_map(|mount| {
-        let below = group.path.strip_prefix(&mount.root).ok()?;
-        Some((mount.point.clone(), mount.point.join(below)))
-    })?;
-    let upwards = own.ancestors().take_while(|folder| folder.starts_with(&mount));
+    let (own, top) = mounts.find_map(|mount| Some((mount.folder(group.path)?, mount.point)))?;
+    let upwards = own.ancestors().take_while(|folder| folder.starts_with(&top));
     upwards.filter_map(|folder| group.version.quota(folder)).min_by(f64::total_cmp)
 }
 
@@ -92,6 +89,11 @@ impl Mount {
             _ => return None,
         };
         Some(Self { version, root: mount.next()?, point: mount.next()? })
+    }
+
+    /// Where a group shows, if it does.
+    fn folder(&self, group: &Path) -> Option<PathBuf> {
+        group.strip_prefix(&self.root).ok().map(|below| self.point.join(below))
     }
 }
 
