@@ -1,10 +1,7 @@
 //! The operating system: shared memory, barriers, and how processes start and die.
 //!
 //! The only file of this crate with `unsafe` code; each use says why it is sound.
-#![expect(
-    unsafe_code,
-    reason = "mapping memory and starting processes are unsafe by nature; nothing else is"
-)]
+#![expect(unsafe_code, reason = "mapping memory and starting processes are unsafe by nature; nothing else is")]
 
 use std::io;
 use std::num::NonZeroUsize;
