@@ -19,7 +19,7 @@ use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::EnvironmentVariable;
 use tokio_util::task::TaskTracker;
 
-pub use crate::launch::{CHILD_ARGUMENT, serve_child};
+pub use crate::launch::CHILD_ARGUMENT;
 use crate::launch::Ground;
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
@@ -66,6 +66,6 @@ pub async fn run(config: Config, transport: Transport, stop: impl Future<Output 
 /// Limits for the numeric libraries of children, unless the user has set them for the worker.
 fn thread_caps(slots: NonZeroU32) -> Vec<EnvironmentVariable> {
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    let caps = sizing::thread_caps(sizing::cpus(), slots, is_set).into_iter();
+    let caps = sizing::thread_caps::thread_caps(sizing::detect::cpus(), slots, is_set).into_iter();
     caps.map(|(name, value)| EnvironmentVariable { name: name.into(), value: value.into() }).collect()
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{Batch, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::job::Job;
 use crate::launch::{self, Ground};

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::coordinator_message::Kind;
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::workers_client::WorkersClient;
@@ -14,7 +15,6 @@ use tonic::{Status, Streaming};
 
 use crate::launch::Ground;
 use crate::pool::{Pool, SlotStuck};
-use crate::transport::Transport;
 
 /// Reports that may wait for the coordinator to read them. Slots wait when it is full.
 const REPORT_QUEUE: usize = 64;

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::{Ends, Ground, LaunchError};
 use crate::child::{Child, Exit};
 use crate::os;
-use crate::runtime::command::Commands;
+use crate::runtime::command::run::Commands;
 use crate::runtime::native::{Natives, Registry};
 use crate::slot::map::SlotMap;
 use crate::slot::runner::Runner;
@@ -76,7 +76,7 @@ pub(crate) struct ProcessLauncher {
 impl ProcessLauncher {
     pub(crate) fn new(options: &ChildOptions, ground: &Ground) -> Result<Self, LaunchError> {
         Ok(Self {
-            program: os::Program::this()?,
+            program: os::Program::find(b"/proc/self/exe", None)?,
             environment: super::environment(options)?,
             directory: super::directory(options)?,
             tasks: ground.tasks.clone(),

@@ -4,3 +4,4 @@
 
 pub mod command;
 pub mod native;
+pub(crate) mod python;
