@@ -10,5 +10,5 @@ mod process;
 pub use memory::{SharedMemory, barrier};
 pub use proc::rss_bytes;
 pub use process::{
-    Program, Spawn, StartError, Step, capture_file, open_pidfd, signal_name, take_inherited, wait,
+    Program, Spawn, StartError, Step, capture_file, exit_notice, signal_name, take_inherited, wait,
 };

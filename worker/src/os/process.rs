@@ -21,6 +21,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
@@ -304,13 +305,16 @@ pub fn wait(pid: Pid) -> io::Result<ExitStatus> {
     }
 }
 
-/// A descriptor that becomes readable when the process ends. `pid` must be a child that was not waited for yet.
-pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
+/// A descriptor that becomes readable when the process ends. `pid` must be a child that was not waited for yet. Call
+/// this within a tokio runtime.
+pub fn exit_notice(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: pidfd_open takes no pointers.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: an `OwnedFd` always gives the same open descriptor until it is dropped.
+    unsafe { AsyncFd::register(fd) }
 }
 
 /// A file in memory that takes all that a process writes to it, from its beginning, and needs no reader meanwhile.
