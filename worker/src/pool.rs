@@ -36,7 +36,7 @@ struct Slot {
 /// A slot does not take its commands any more: its task has ended, which it never should.
 #[derive(Debug, thiserror::Error)]
 #[error("slot {} of the pool does not answer", .0 + 1)]
-pub(crate) struct SlotStuck(usize);
+pub struct SlotStuck(usize);
 
 impl Pool {
     /// A pool of idle slots, and the channel on which they say which batches have left.

@@ -314,7 +314,7 @@ pub fn exit_notice(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the kernel has just made this descriptor for us.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: an `OwnedFd` always gives the same open descriptor until it is dropped.
-    unsafe { AsyncFd::register(fd) }
+    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
 /// A file in memory that takes all that a process writes to it, from its beginning, and needs no reader meanwhile.
