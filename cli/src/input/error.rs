@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::source::MAX_LINE_BYTES;
+use crate::reason::reason;
 
 /// Why no further task can be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,7 @@ pub enum Problem {
     },
     /// JSON, but not the values of a command.
     #[error(
-        "a command's task is an array of strings and numbers, or an object with such args; this line has {found}"
+        "a command's task is an array of strings and numbers, or an object with such args; found {found}"
     )]
     NotValues {
         /// The kind of JSON value that was found.
@@ -124,14 +125,6 @@ pub enum Problem {
     /// Arguments of a program cannot hold a NUL.
     #[error("a value has a NUL byte, which no argument of a command can hold")]
     Nul,
-}
-
-/// What the system said, without the error's number.
-fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 impl InputError {

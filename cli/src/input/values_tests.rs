@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use super::values::{RowForm, Split, ValueForm, ValueInput};
 use super::{InputError, TaskReader, command_tasks, split_command};
@@ -108,7 +107,7 @@ fn values_of_lists_are_split_into_columns() {
 fn a_million_million_combinations_are_made_one_by_one() {
     let words: Vec<OsString> = (0..1000).map(|number| number.to_string().into()).collect();
     let list = [vec![":::".into()], words].concat();
-    let (_, lists) = split_command(&list.repeat(4));
+    let (_, lists) = split_command(&vec![list; 4].concat());
     let mut reader = command_tasks(&lines(Split::Whole), ValueInput::Lists(lists)).unwrap();
     let chunk = reader.next_chunk().unwrap().unwrap();
     assert!(chunk.payloads.starts_with(b"0\x000\x000\x000\x000\x000\x000\x001\x00"));
@@ -205,5 +204,4 @@ fn errors_in_lists_say_which_value() {
     let lists = split_command(&["::::", "/nonexistent", ":::", "a"].map(OsString::from)).1;
     let error = command_tasks(&lines(Split::Whole), ValueInput::Lists(lists)).err().unwrap();
     insta::assert_snapshot!(error, @"cannot open the input /nonexistent: No such file or directory");
-    assert!(!Path::new("/nonexistent").exists());
 }
