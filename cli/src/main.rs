@@ -1,2 +1,5 @@
 //! The `poolmap` binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    poolmap::main(poolmap::Registry::new())
+}

@@ -54,4 +54,6 @@ pub(crate) enum Command {
     WorkerGone {
         worker: WorkerId,
     },
+    /// Ends everything: streams to workers, and the core itself.
+    Stop,
 }

@@ -67,8 +67,8 @@ impl Core {
             let wakeup = self.scheduler.next_wakeup();
             tokio::select! {
                 command = commands.recv() => match command {
+                    Some(Command::Stop) | None => return,
                     Some(command) => self.command(command),
-                    None => return,
                 },
                 _ = heartbeat.tick() => self.drop_silent_workers(),
                 () = self.clock.reach(wakeup) => self.feed(Event::TimePassed, Report::Nothing),
@@ -100,6 +100,7 @@ impl Core {
             Command::WorkerAttached { hello, outbox, reply } => self.worker_attached(hello, outbox, reply),
             Command::WorkerSaid { worker, message } => self.worker_said(worker, message.kind),
             Command::WorkerGone { worker } => self.worker_gone(worker),
+            Command::Stop => {}
         }
     }
 

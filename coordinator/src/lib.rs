@@ -62,6 +62,12 @@ impl Coordinator {
         Self { commands }
     }
 
+    /// Ends the coordinator: the streams of all workers end, and no request is answered any more.
+    pub async fn stop(&self) {
+        // It may have ended already: that is what is wanted.
+        let _ended = self.commands.send(Command::Stop).await;
+    }
+
     /// The service that clients call.
     #[must_use]
     pub fn jobs(&self) -> JobsServer<JobsService> {

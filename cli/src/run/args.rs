@@ -1,0 +1,383 @@
+//! The words of `poolmap run`, and what they mean.
+
+use std::ffi::OsString;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+use poolmap_client::{Backend, ChildOptions, EnvironmentVariable};
+
+use super::function::Target;
+use crate::exit::Failure;
+use crate::input::{self, FunctionForm, ListOrigin, RowForm, Split, ValueForm, ValueInput, ValueList};
+use crate::output::{Form, ProgressMode};
+use crate::sizing_flags::SizingFlags;
+
+const EXAMPLES: &str = "\
+Examples:
+  poolmap run words.py:count jobs.jsonl                  one call per line; a line is the array of arguments
+  find . -name '*.py' | poolmap run words.py:count --lines -
+  poolmap run shop.pricing:quote --csv --header orders.csv -k -o quotes.jsonl
+  poolmap run sweep.py:simulate sweep.jsonl --preload numpy --max-tasks-per-child 100
+  poolmap run -- gzip -9 {} ::: *.log                    a command per value
+  poolmap run -j8 -- convert {1} -resize {2} {1.}-{2}.png ::: *.jpg ::: 100x100 400x400
+  cat hosts | poolmap run --tag -- ping -c1 {}
+
+Exit status: 0 all tasks succeeded, 1 some failed, 2 usage or bad input, 3 workers lost, 130 interrupted.";
+
+/// Run a function or a command over many inputs, on all processors of this machine.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES, override_usage = "poolmap run [OPTIONS] FUNCTION [INPUT]...\n       \
+    poolmap run [OPTIONS] -- COMMAND [ARG]... [::: VALUE...]")]
+pub(crate) struct RunArgs {
+    /// FILE.py:NAME, package.module:NAME, or native:NAME
+    #[arg(value_name = "FUNCTION", required_unless_present = "command", conflicts_with = "command")]
+    function: Option<String>,
+
+    /// Files with one task a line; - is standard input [default: -]
+    #[arg(value_name = "INPUT", conflicts_with = "command")]
+    inputs: Vec<PathBuf>,
+
+    /// A command, its arguments, and lists of values after ::: :::+ (or of files after :::: ::::+)
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    #[command(flatten)]
+    input: InputFlags,
+
+    #[command(flatten)]
+    output: OutputFlags,
+
+    #[command(flatten)]
+    sizing: SizingFlags,
+
+    #[command(flatten)]
+    child: ChildFlags,
+
+    /// Print the commands and run nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Worker processes; each has its own slots
+    #[arg(long, value_name = "N", default_value = "1")]
+    workers: NonZeroU32,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Input")]
+struct InputFlags {
+    /// Each line is the one argument, a string
+    #[arg(long, group = "form")]
+    lines: bool,
+
+    /// Rows of comma-separated values
+    #[arg(long, group = "form")]
+    csv: bool,
+
+    /// Rows of tab-separated values
+    #[arg(long, group = "form")]
+    tsv: bool,
+
+    /// Each line is a JSON array (for functions: or an object with args, kwargs, function) [default for functions]
+    #[arg(long, group = "form")]
+    jsonl: bool,
+
+    /// The first line names the columns: keyword arguments, or {name} in a command
+    #[arg(long)]
+    header: bool,
+
+    /// Read a command's values from FILE instead of standard input
+    #[arg(long, value_name = "FILE", requires = "command")]
+    input: Option<PathBuf>,
+
+    /// A command's values end with NUL instead of a line end
+    #[arg(short = '0', long, requires = "command", conflicts_with = "form")]
+    null: bool,
+
+    /// Split each line of a command's input into columns at matches of RE
+    #[arg(long, value_name = "RE", requires = "command", conflicts_with = "form")]
+    colsep: Option<regex::bytes::Regex>,
+
+    /// Give N lines of input to each run of a command
+    #[arg(short = 'n', value_name = "N", requires = "command")]
+    rows_per_task: Option<NonZeroUsize>,
+
+    /// Use STR instead of {} in a command
+    #[arg(short = 'I', value_name = "STR", default_value = "{}", hide_default_value = true)]
+    replacement: OsString,
+
+    /// Give the command to /bin/sh as one line, each value quoted
+    #[arg(long, requires = "command")]
+    shell: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that a user may type")]
+struct OutputFlags {
+    /// Form of the results [default: json for functions, text for commands]
+    #[arg(long, value_enum, value_name = "FORM")]
+    output: Option<OutputForm>,
+
+    /// Write the results to FILE
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+
+    /// Give results in input order
+    #[arg(short = 'k', long)]
+    keep_order: bool,
+
+    /// Add attempts, worker, seconds, stdout and stderr to each JSON result
+    #[arg(long)]
+    details: bool,
+
+    /// Put the input before each line of a command's output
+    #[arg(long, requires = "command")]
+    tag: bool,
+
+    /// Show a progress line on standard error
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    progress: ProgressMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputForm {
+    /// One JSON object a line
+    Json,
+    /// The bare values, one a line; failures on standard error
+    Value,
+    /// What each task wrote, whole
+    Text,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Children")]
+struct ChildFlags {
+    /// What a slot is [default: process; inline for a native function with one slot]
+    #[arg(long, value_enum, value_name = "KIND")]
+    backend: Option<BackendFlag>,
+
+    /// Replace a child after N tasks
+    #[arg(long, value_name = "N")]
+    max_tasks_per_child: Option<NonZeroU64>,
+
+    /// Replace a child between tasks once its resident memory has passed SIZE, such as 500MB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_child_rss: Option<ByteSize>,
+
+    /// Import these modules once and fork children from there
+    #[arg(long, value_name = "MODULE,...", value_delimiter = ',')]
+    preload: Vec<String>,
+
+    /// Python to run [default: that of the active virtual environment, or python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<String>,
+
+    /// Set an environment variable for the tasks
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    env: Vec<(String, String)>,
+
+    /// Run the tasks in this folder
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BackendFlag {
+    /// A child process
+    Process,
+    /// A thread of one child, or of the worker
+    Thread,
+    /// This process: one slot, no worker
+    Inline,
+}
+
+impl RunArgs {
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    pub(crate) fn workers(&self) -> NonZeroU32 {
+        self.workers
+    }
+
+    pub(crate) fn sizing(&self) -> &SizingFlags {
+        &self.sizing
+    }
+
+    /// What is to be run.
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
+        match &self.function {
+            Some(function) => Target::function(function),
+            None => Ok(Target::command(self.words().0, self.input.shell, &self.input.replacement)),
+        }
+    }
+
+    /// The words of the command, and the lists of values after it.
+    fn words(&self) -> (Vec<OsString>, Vec<ValueList>) {
+        input::split_command(&self.command)
+    }
+
+    /// The files that tasks of a function are read from.
+    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
+        if self.inputs.is_empty() { vec!["-".into()] } else { self.inputs.clone() }
+    }
+
+    pub(crate) fn function_form(&self) -> FunctionForm {
+        let flags = &self.input;
+        match (flags.lines, self.separator()) {
+            (true, _) => FunctionForm::Lines,
+            (false, Some(separator)) => FunctionForm::Table { separator, header: flags.header },
+            (false, None) => FunctionForm::JsonLines,
+        }
+    }
+
+    pub(crate) fn value_form(&self) -> ValueForm {
+        let flags = &self.input;
+        let split = match (&flags.colsep, flags.jsonl) {
+            (Some(separator), _) => Split::Columns(separator.clone()),
+            (None, true) => Split::Json,
+            (None, false) => Split::Whole,
+        };
+        let records = RowForm::Records { is_nul_separated: flags.null, split };
+        ValueForm {
+            rows: self.separator().map_or(records, |separator| RowForm::Table { separator }),
+            has_header: flags.header,
+            rows_per_task: flags.rows_per_task.unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+
+    pub(crate) fn value_input(&self) -> Result<ValueInput, Failure> {
+        let lists = self.words().1;
+        match (&self.input.input, lists.is_empty()) {
+            (Some(_), false) => Err(Failure::Usage(
+                "the values come either from --input or from lists after the command (:::), not from both".to_owned(),
+            )),
+            (Some(path), true) => Ok(ValueInput::Path(path.clone())),
+            (None, false) => Ok(ValueInput::Lists(lists)),
+            (None, true) => Ok(ValueInput::Path("-".into())),
+        }
+    }
+
+    fn separator(&self) -> Option<u8> {
+        match (self.input.csv, self.input.tsv) {
+            (true, _) => Some(b','),
+            (_, true) => Some(b'\t'),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        match (self.output.output, self.function.is_some()) {
+            (Some(OutputForm::Json), _) | (None, true) => Form::Json,
+            (Some(OutputForm::Value), _) => Form::Value,
+            (Some(OutputForm::Text), _) | (None, false) => Form::Text,
+        }
+    }
+
+    pub(crate) fn output_file(&self) -> Option<&PathBuf> {
+        self.output.output_file.as_ref()
+    }
+
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.output.keep_order
+    }
+
+    pub(crate) fn has_details(&self) -> bool {
+        self.output.details
+    }
+
+    pub(crate) fn has_tags(&self) -> bool {
+        self.output.tag
+    }
+
+    pub(crate) fn progress(&self) -> ProgressMode {
+        self.output.progress
+    }
+
+    /// Refuses what contradicts itself, before anything is started.
+    pub(crate) fn check(&self, target: &Target) -> Result<(), Failure> {
+        let contradiction = self.contradiction(target);
+        contradiction.map_or(Ok(()), |text| Err(Failure::Usage(text.to_owned())))
+    }
+
+    /// Whether children are replaced.
+    pub(crate) fn recycles(&self) -> bool {
+        self.child.max_tasks_per_child.is_some() || self.child.max_child_rss.is_some()
+    }
+
+    fn contradiction(&self, target: &Target) -> Option<&'static str> {
+        let child = &self.child;
+        let recycles = self.recycles();
+        let is_table = self.input.csv || self.input.tsv;
+        let input_names_columns = is_table || self.input.colsep.is_some() || !self.command.is_empty();
+        let reads_stdin_twice = self.words().1.iter().filter(|list| list.origin == ListOrigin::File("-".into())).count() > 1;
+        let rules = [
+            (target.is_command() && child.backend == Some(BackendFlag::Thread),
+                "--backend thread is for functions: a command always runs in a process of its own"),
+            (target.is_command() && recycles,
+                "--max-tasks-per-child and --max-child-rss are for functions: a command's process ends with its task"),
+            (child.backend == Some(BackendFlag::Thread) && recycles,
+                "--max-tasks-per-child and --max-child-rss need children that can be replaced one by one: use --backend process"),
+            (target.is_native() && child.backend == Some(BackendFlag::Inline) && recycles,
+                "--backend inline starts no child, so none can be replaced: leave out --max-tasks-per-child and --max-child-rss"),
+            (!target.is_python() && !child.preload.is_empty(), "--preload names Python modules: it is for Python functions"),
+            (!target.is_python() && child.python.is_some(), "--python is for Python functions"),
+            (self.input.header && !input_names_columns, "--header needs columns: add --csv or --tsv"),
+            (target.is_command() && self.input.lines, "--lines is for functions: a command's values are lines anyway"),
+            (child.backend == Some(BackendFlag::Inline) && self.workers.get() > 1, "--backend inline has no workers: leave out --workers"),
+            (reads_stdin_twice, "only one list of values can come from standard input (:::: -)"),
+        ];
+        rules.into_iter().find_map(|(is_contradiction, text)| is_contradiction.then_some(text))
+    }
+
+    /// The backend, where it is asked for.
+    pub(crate) fn backend(&self) -> Option<Backend> {
+        self.child.backend.map(|backend| match backend {
+            BackendFlag::Process => Backend::Process,
+            BackendFlag::Thread => Backend::Thread,
+            BackendFlag::Inline => Backend::Inline,
+        })
+    }
+
+    /// How children are started, limited and replaced.
+    pub(crate) fn child_options(&self, backend: Backend) -> Result<ChildOptions, Failure> {
+        let child = &self.child;
+        let environment = child.env.iter().map(|(name, value)| EnvironmentVariable {
+            name: name.clone().into(),
+            value: value.clone().into(),
+        });
+        Ok(ChildOptions {
+            backend: backend.into(),
+            max_tasks_per_child: child.max_tasks_per_child.map_or(0, NonZeroU64::get),
+            max_child_rss_bytes: child.max_child_rss.map_or(0, |size| size.as_u64()),
+            python: child.python.clone().unwrap_or_default(),
+            preload: child.preload.clone(),
+            environment: environment.collect(),
+            working_directory: self.working_directory()?.into(),
+        })
+    }
+
+    fn working_directory(&self) -> Result<Vec<u8>, Failure> {
+        let Some(folder) = &self.child.cwd else { return Ok(Vec::new()) };
+        let folder = folder.canonicalize().map_err(Failure::system(format!("cannot run tasks in {}", folder.display())))?;
+        if !folder.is_dir() {
+            return Err(Failure::Usage(format!("cannot run tasks in {}: it is not a folder", folder.display())));
+        }
+        Ok(folder.into_os_string().into_vec())
+    }
+}
+
+fn parse_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if size.as_u64() == 0 { Err("a size of 0 leaves no room for any child".to_owned()) } else { Ok(size) }
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("not NAME=VALUE"),
+    }
+}

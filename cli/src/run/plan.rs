@@ -1,0 +1,94 @@
+//! A job before it is submitted: what the arguments ask for, checked, with its input and output open.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use poolmap_client::{Backend, JobSpec, function};
+use poolmap_worker::runtime::command::template::{Template, values};
+
+use super::args::RunArgs;
+use super::function::Target;
+use crate::exit::Failure;
+use crate::input::{self, TaskReader};
+use crate::output::{Destination, ProgressMode, Style, Subject, Tags};
+
+/// A job ready to be submitted.
+pub(crate) struct Plan {
+    /// The function as the user named it.
+    pub(crate) name: String,
+    pub(crate) spec: JobSpec,
+    pub(crate) tasks: TaskReader,
+    pub(crate) destination: Destination,
+    pub(crate) style: Style,
+    pub(crate) keeps_order: bool,
+    pub(crate) progress: ProgressMode,
+}
+
+impl Plan {
+    /// Opens input and output.
+    pub(crate) fn new(args: &RunArgs, target: Target, backend: Backend) -> Result<Self, Failure> {
+        let tasks = open_tasks(args, &target)?;
+        let destination = match args.output_file() {
+            Some(path) => Destination::file(path)?,
+            None => Destination::stdout()?,
+        };
+        let style = Style {
+            form: args.form(),
+            subject: if target.is_command() { Subject::Command } else { Subject::Function },
+            has_details: args.has_details(),
+            tags: args.has_tags().then(|| Arc::new(Tags::default())),
+        };
+        let name = target.name.clone();
+        let spec = JobSpec {
+            name: name.clone(),
+            function: Some(target.into_message(tasks.columns())),
+            child: Some(args.child_options(backend)?),
+            details: args.has_details(),
+            ..JobSpec::default()
+        };
+        Ok(Self { name, spec, tasks, destination, style, keeps_order: args.keeps_order(), progress: args.progress() })
+    }
+}
+
+fn open_tasks(args: &RunArgs, target: &Target) -> Result<TaskReader, Failure> {
+    Ok(if target.is_command() {
+        input::command_tasks(&args.value_form(), args.value_input()?)?
+    } else {
+        input::function_tasks(args.function_form(), args.inputs())?
+    })
+}
+
+/// Prints what would be run, one task a line, and runs nothing.
+pub(crate) fn dry_run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let target = args.target()?;
+    args.check(&target)?;
+    let mut tasks = open_tasks(args, &target)?;
+    let function = target.clone().into_message(tasks.columns());
+    let template = match &function.kind {
+        Some(function::Kind::Command(command)) => {
+            Some(Template::new(command).map_err(|error| Failure::Usage(error.to_string()))?)
+        }
+        _ => None,
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut task_number = 0;
+    while let Some(chunk) = tasks.next_chunk()? {
+        let mut payloads = chunk.payloads.as_ref();
+        for length in &chunk.lengths {
+            let (payload, rest) = payloads.split_at_checked(*length as usize).unwrap_or((payloads, &[]));
+            payloads = rest;
+            task_number += 1;
+            match &template {
+                Some(template) => out.write_all(&template.dry_run_line(&values(payload), task_number, 1))?,
+                None => {
+                    write!(out, "{} ", target.name)?;
+                    out.write_all(payload)?;
+                }
+            }
+            out.write_all(b"\n")?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! `poolmap worker`: a worker process, as `poolmap run` starts them; and the children of a worker that are this program.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use poolmap_client::Transport;
+use poolmap_worker::runtime::native::{self, Registry};
+
+use crate::exit::{Failure, LOST, say};
+
+/// Serve a coordinator on this machine.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WorkerArgs {
+    /// The coordinator's socket
+    #[arg(long)]
+    socket: PathBuf,
+
+    /// Name of this worker
+    #[arg(long)]
+    name: String,
+
+    /// Tasks to run at once
+    #[arg(long)]
+    slots: NonZeroU32,
+}
+
+/// Runs until the coordinator hangs up.
+pub(crate) fn run(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::system("starting a worker"))?;
+    runtime.block_on(async {
+        let transport = Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry };
+        let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
+        ended.map_err(|error| Failure::Lost(error.to_string()))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Serves one slot of the worker that started this process.
+pub(crate) fn serve_child(slot: Option<OsString>, registry: &Registry) -> ExitCode {
+    let slot = slot.unwrap_or_default();
+    match native::serve_descriptors(&slot.to_string_lossy(), registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("a child could not serve its slot: {error}"));
+            ExitCode::from(LOST)
+        }
+    }
+}
