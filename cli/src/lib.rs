@@ -1,1 +1,4 @@
 //! The `poolmap` command line as a library.
+
+pub mod input;
+mod reason;
