@@ -1,4 +1,5 @@
 //! The `poolmap` command line as a library.
 
 pub mod input;
+pub mod output;
 mod reason;
