@@ -118,11 +118,14 @@ impl Source {
 
     /// Moves the unused bytes to the front, and sizes the buffer for them and one more read.
     fn make_room(&mut self) {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
         if self.end + READ_BYTES > self.buffer.len() {
-            self.buffer.resize(self.end * 2 + READ_BYTES, 0);
+            let doubled = (self.end * 2).min(MAX_LINE_BYTES);
+            self.buffer.resize(self.end.max(doubled) + READ_BYTES, 0);
         } else if self.end <= READ_BYTES && self.buffer.len() > 4 * READ_BYTES {
             self.buffer.truncate(2 * READ_BYTES);
             self.buffer.shrink_to_fit();

@@ -45,9 +45,10 @@ pub struct Style {
 pub enum Form {
     /// One JSON object a line.
     Json,
-    /// The bare values, one a line, strings unquoted; a line on standard error for each failure.
+    /// Of functions: the bare values, one a line, strings unquoted. Of commands: what each task wrote, whole. Each failure
+    /// is told on standard error.
     Value,
-    /// Of commands: what each task wrote, whole; a non-zero exit status alone is no news. Of functions: as [`Form::Value`].
+    /// As [`Form::Value`], but a command's non-zero exit status is left to the summary and the exit status.
     Text,
 }
 
@@ -56,6 +57,6 @@ pub enum Form {
 pub enum Subject {
     /// The value is JSON. What the function printed went to standard error already, unless details were asked for.
     Function,
-    /// The value is what the command wrote to its standard output.
+    /// The value is what the command wrote to its standard output. In JSON, bytes that are not UTF-8 become U+FFFD.
     Command,
 }

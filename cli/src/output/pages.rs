@@ -38,15 +38,16 @@ impl Pages {
         self.bytes.len()
     }
 
-    /// The parts in order.
+    /// The parts in order, without empty ones.
     pub(super) fn parts(&self) -> impl Iterator<Item = (Stream, &[u8])> {
         let last = self.last.map(|last| (self.bytes.len(), last));
         let mut begin = 0;
-        self.parts.iter().copied().chain(last).map(move |(end, stream)| {
+        let parts = self.parts.iter().copied().chain(last).map(move |(end, stream)| {
             let part = self.bytes.get(begin..end).unwrap_or_default();
             begin = end;
             (stream, part)
-        })
+        });
+        parts.filter(|(_, part)| !part.is_empty())
     }
 
     pub(super) fn clear(&mut self) {

@@ -42,7 +42,7 @@ enum Line {
 }
 
 impl Progress {
-    /// Nothing is shown before the first outcome.
+    /// Shows a line at once on a terminal, and elsewhere after a second.
     #[must_use]
     pub fn new(mode: ProgressMode) -> Self {
         let line = match (mode, std::io::stderr().is_terminal()) {
@@ -93,7 +93,7 @@ impl Progress {
             Line::Plain(plain) => {
                 let line = plain.lock().unwrap_or_else(PoisonError::into_inner).line(counts, Instant::now());
                 // Nobody can be told that standard error is gone.
-                line.map(|line| drop(std::io::stderr().write_all(line.as_bytes())));
+                drop(std::io::stderr().write_all(line.unwrap_or_default().as_bytes()));
             }
         }
     }

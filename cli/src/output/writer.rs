@@ -182,7 +182,7 @@ impl Style {
             (form, Subject::Command) => {
                 let tells_exits = form == Form::Value;
                 outcomes(run).for_each(|outcome| {
-                    text::append_output(outcome, tells_exits, self.tags.as_deref(), pages)
+                    text::append_output(outcome, tells_exits, self.tags.as_deref(), pages);
                 });
             }
         }

@@ -26,17 +26,17 @@ use crate::log::Level;
 use crate::output::{Counts, Progress};
 
 /// Runs the job that the arguments describe.
-pub(crate) fn run(args: RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
     if args.is_dry_run() {
-        return plan::dry_run(&args);
+        return plan::dry_run(args);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::system("starting"))?;
     let _within = runtime.enter();
     let target = args.target()?;
     args.check(&target)?;
-    let shape = shape(&args, &target);
-    let plan = Plan::new(&args, target, shape.backend)?;
+    let shape = shape(args, &target);
+    let plan = Plan::new(args, target, shape.backend)?;
     let local = Local::start(shape, log_level, registry)?;
     let ended = runtime.block_on(job(plan, local));
     // A thread may still wait for input that nobody needs any more.
