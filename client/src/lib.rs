@@ -1,1 +1,34 @@
-//! (header follows)
+//! What the command line, the Python package and Rust programs share: submit a job, append its tasks, stream its outcomes.
+//!
+//! ```no_run
+//! # async fn run(client: poolmap_client::Client, spec: poolmap_client::JobSpec) -> Result<(), poolmap_client::ClientError> {
+//! let job = client.submit(spec).await?;
+//! let mut tasks = job.add_tasks();
+//! tasks.send(["[2,4,5]", "[2,5,0]"].into_iter().collect()).await?;
+//! tasks.finish().await?;
+//! let mut outcomes = job.outcomes();
+//! while let Some(run) = outcomes.next().await? {
+//!     println!("tasks from {} on: {} outcomes", run.first_index, run.lengths.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod chunk;
+mod error;
+mod job;
+mod outcomes;
+mod tasks;
+mod transport;
+
+pub use poolmap_proto::v1::{
+    Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, JobEnd, JobSpec,
+    NativeFunction, OutcomeRun, PythonFunction, SourceFile, function,
+};
+
+pub use crate::chunk::Chunk;
+pub use crate::error::ClientError;
+pub use crate::job::{Client, Job};
+pub use crate::outcomes::OutcomeStream;
+pub use crate::tasks::TaskSender;
+pub use crate::transport::Transport;

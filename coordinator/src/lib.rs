@@ -1,1 +1,80 @@
-//! (header follows)
+//! The coordinator: holds jobs, hands out batches, streams outcomes back.
+//!
+//! One task owns all state and runs the scheduler ([`core`]); the gRPC services ([`service`]) turn requests into
+//! commands for it and wait for answers. Payloads and values pass through as opaque bytes.
+
+mod chunks;
+mod clock;
+mod command;
+mod core;
+mod job;
+mod outcomes;
+mod service;
+mod workers;
+
+use std::time::Duration;
+
+use poolmap_proto::MAX_MESSAGE_BYTES;
+use poolmap_proto::v1::jobs_server::JobsServer;
+use poolmap_proto::v1::workers_server::WorkersServer;
+use tokio::sync::mpsc;
+
+use crate::command::Command;
+pub use crate::service::{JobsService, WorkersService};
+
+/// Commands that may wait for the core. Each service call waits for room, so this bounds nothing but latency.
+const COMMAND_QUEUE: usize = 256;
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of payloads a job may have waiting before its client is made to wait.
+    pub queued_bytes_max: usize,
+    /// Bytes of outcomes a job may have unread before nothing more of it is handed out.
+    pub unread_bytes_max: usize,
+    /// A worker that has not been heard of for so long is lost.
+    pub worker_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // Enough to keep thousands of slots busy with small tasks; far below what a laptop misses.
+            queued_bytes_max: 16 << 20,
+            unread_bytes_max: 32 << 20,
+            worker_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A cheap handle on a running coordinator. It ends when the last handle, service and stream are gone.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Coordinator {
+    /// Starts a coordinator on the current tokio runtime.
+    #[must_use]
+    pub fn start(config: Config) -> Self {
+        let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+        tokio::spawn(core::Core::new(config).run(receiver));
+        Self { commands }
+    }
+
+    /// The service that clients call.
+    #[must_use]
+    pub fn jobs(&self) -> JobsServer<JobsService> {
+        JobsServer::new(JobsService::new(self.commands.clone()))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The service that workers attach to.
+    #[must_use]
+    pub fn workers(&self) -> WorkersServer<WorkersService> {
+        WorkersServer::new(WorkersService::new(self.commands.clone()))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}

@@ -5,7 +5,7 @@
 
 /// Messages and services of `poolmap.v1`.
 pub mod v1 {
-    #![expect(missing_docs, unused_qualifications, clippy::pedantic, reason = "generated from the .proto files, which carry the documentation")]
+    #![expect(missing_docs, unused_qualifications, clippy::allow_attributes, clippy::pedantic, reason = "generated from the .proto files, which carry the documentation")]
     tonic::include_proto!("poolmap.v1");
 }
 
@@ -14,3 +14,6 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/poolmap
 
 /// Version of the protocol between worker and coordinator; both ends must have the same.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The largest message that any end accepts, in bytes: a payload or value of 1 GiB and what goes with it.
+pub const MAX_MESSAGE_BYTES: usize = (1 << 30) + (1 << 20);

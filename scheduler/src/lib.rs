@@ -8,3 +8,14 @@ mod event;
 
 pub use action::Action;
 pub use event::{BatchId, Event, JobId, JobOptions, Time, WorkerId};
+/// tmp
+#[derive(Default)] pub struct Config; 
+/// tmp
+pub struct Scheduler;
+impl Scheduler { 
+/// tmp
+pub fn new(_c: Config)->Self{Self} 
+/// tmp
+pub fn handle(&mut self,_n:Time,_e:Event,_a:&mut Vec<Action>){} 
+/// tmp
+pub fn running(&self,_j:JobId)->u64{0} }

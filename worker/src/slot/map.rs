@@ -89,10 +89,14 @@ impl SlotMap {
         self.word(PROCESS).store(group, Ordering::Release);
     }
 
-    /// Copies bytes of the area out; `None` if they do not lie within it.
+    /// Appends bytes of the area to `bytes`; `false`, and nothing appended, if they do not lie within it.
     #[must_use]
-    pub fn read_area(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        self.area_contains(offset, length).then(|| self.memory.read(AREA_OFFSET + offset, length))
+    pub fn read_area(&self, offset: usize, length: usize, bytes: &mut Vec<u8>) -> bool {
+        let inside = self.area_contains(offset, length);
+        if inside {
+            self.memory.read(AREA_OFFSET + offset, length, bytes);
+        }
+        inside
     }
 
     /// Runner: writes into the area; `false`, and nothing written, if the bytes do not fit.
@@ -121,7 +125,9 @@ mod tests {
         assert!(runner.begin(7, 0));
         assert!(runner.write_area(10, b"value"));
         assert_eq!(pool.begun(), 7);
-        assert_eq!(pool.read_area(10, 5), Some(b"value".to_vec()));
+        let mut bytes = b"the ".to_vec();
+        assert!(pool.read_area(10, 5, &mut bytes));
+        assert_eq!(bytes, b"the value");
         Ok(())
     }
 
@@ -139,8 +145,8 @@ mod tests {
     #[test]
     fn nothing_outside_the_area_is_read_or_written() -> std::io::Result<()> {
         let map = SlotMap::create()?;
-        assert!(map.read_area(AREA_BYTES, 1).is_none());
-        assert!(map.read_area(usize::MAX, 2).is_none());
+        assert!(!map.read_area(AREA_BYTES, 1, &mut Vec::new()));
+        assert!(!map.read_area(usize::MAX, 2, &mut Vec::new()));
         assert!(!map.write_area(AREA_BYTES - 1, b"xx"));
         assert!(map.write_area(AREA_BYTES - 1, b"x"));
         Ok(())

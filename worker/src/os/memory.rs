@@ -1,7 +1,5 @@
-//! The operating system: shared memory, barriers, and how processes start and die.
-//!
-//! The only file of this crate with `unsafe` code; each use says why it is sound.
-#![expect(unsafe_code, reason = "mapping memory and starting processes are unsafe by nature; nothing else is")]
+//! Memory that processes share, and the barrier that orders what they write there.
+#![expect(unsafe_code, reason = "mapping memory is unsafe by nature; the rest of the crate needs none of it")]
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -56,18 +54,17 @@ impl SharedMemory {
         unsafe { &*self.start.cast::<AtomicU64>().as_ptr().add(index) }
     }
 
-    /// Copies bytes out; the range must lie within the map.
-    #[must_use]
-    pub fn read(&self, offset: usize, length: usize) -> Vec<u8> {
+    /// Appends a copy of a range, which must lie within the map, to `bytes`.
+    pub fn read(&self, offset: usize, length: usize, bytes: &mut Vec<u8>) {
         self.assert_contains(offset, length);
-        let mut bytes = Vec::with_capacity(length);
+        bytes.reserve(length);
+        let old = bytes.len();
         // SAFETY: the range is in bounds, the destination has room, and no reference to the shared bytes is made: a
         // peer that writes meanwhile can only make the copied bytes stale or torn, never this process unsound.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.at(offset), bytes.as_mut_ptr(), length);
-            bytes.set_len(length);
+            std::ptr::copy_nonoverlapping(self.at(offset), bytes.as_mut_ptr().add(old), length);
+            bytes.set_len(old + length);
         }
-        bytes
     }
 
     /// Copies bytes in; the range must lie within the map.

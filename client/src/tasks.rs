@@ -1,0 +1,67 @@
+//! The stream that appends tasks to a job.
+
+use poolmap_proto::v1::AddTasksRequest;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::chunk::Chunk;
+use crate::error::ClientError;
+use crate::job::Stub;
+
+/// Chunks that may wait for the coordinator to read: one that it reads, and one behind it.
+const CHUNKS_AHEAD: usize = 1;
+
+/// Appends tasks to a job, in order. Dropped without [`finish`](Self::finish), the job stays open.
+#[derive(Debug)]
+pub struct TaskSender {
+    job_id: u64,
+    next_index: u64,
+    requests: mpsc::Sender<AddTasksRequest>,
+    call: JoinHandle<Result<u64, ClientError>>,
+}
+
+impl TaskSender {
+    pub(crate) fn open(job_id: u64, mut stub: Stub) -> Self {
+        let (requests, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let call = tokio::spawn(async move {
+            let response = stub.add_tasks(ReceiverStream::new(receiver)).await?;
+            Ok(response.into_inner().tasks)
+        });
+        Self { job_id, next_index: 0, requests, call }
+    }
+
+    /// Appends a chunk; waits while the coordinator's queue is full.
+    pub async fn send(&mut self, chunk: Chunk) -> Result<(), ClientError> {
+        let count = chunk.len() as u64;
+        let message = chunk.into_message(self.next_index);
+        self.next_index += count;
+        self.request(Some(message), false).await
+    }
+
+    /// Says that no task follows; returns how many the job has.
+    pub async fn finish(mut self) -> Result<u64, ClientError> {
+        self.request(None, true).await?;
+        let Self { requests, call, .. } = self;
+        drop(requests);
+        ended(call.await)
+    }
+
+    async fn request(
+        &mut self,
+        chunk: Option<poolmap_proto::v1::TaskChunk>,
+        last: bool,
+    ) -> Result<(), ClientError> {
+        let request = AddTasksRequest { job_id: self.job_id, chunk, last };
+        if self.requests.send(request).await.is_ok() {
+            return Ok(());
+        }
+        // The call has ended before we were done: it knows why.
+        ended((&mut self.call).await)?;
+        Err(ClientError::JobClosed)
+    }
+}
+
+fn ended(call: Result<Result<u64, ClientError>, tokio::task::JoinError>) -> Result<u64, ClientError> {
+    call.unwrap_or_else(|error| Err(ClientError::Lost(error.to_string())))
+}

@@ -1,0 +1,27 @@
+//! The one file of this crate that reads a clock.
+
+use std::time::{Duration, Instant};
+
+use poolmap_scheduler::Time;
+
+/// Time since this coordinator started.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// Now, for the scheduler.
+    pub(crate) fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// How much time lies between two readings.
+pub(crate) fn between(earlier: Time, later: Time) -> Duration {
+    Duration::from_nanos(later.0.saturating_sub(earlier.0))
+}

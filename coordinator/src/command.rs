@@ -1,0 +1,57 @@
+//! What the services ask of the core.
+
+use poolmap_proto::v1::{
+    CoordinatorMessage, Hello, JobSpec, OutcomesResponse, StatusResponse, TaskChunk, WorkerMessage,
+};
+use poolmap_scheduler::{JobId, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+
+/// Where an answer goes. A requester that has gone away is no error: the answer is dropped.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Status>>;
+
+/// One request to the core.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Submit {
+        spec: JobSpec,
+        reply: Reply<JobId>,
+    },
+    /// Answered with the job's number of tasks once there is room for more.
+    AddTasks {
+        job: JobId,
+        chunk: TaskChunk,
+        reply: Reply<u64>,
+    },
+    /// No task follows.
+    Close {
+        job: JobId,
+        reply: Reply<u64>,
+    },
+    /// Answered once there is something after `cursor`.
+    Outcomes {
+        job: JobId,
+        cursor: u64,
+        reply: Reply<OutcomesResponse>,
+    },
+    Cancel {
+        job: JobId,
+        reply: Reply<()>,
+    },
+    Status {
+        job: JobId,
+        reply: Reply<StatusResponse>,
+    },
+    WorkerAttached {
+        hello: Hello,
+        outbox: mpsc::Sender<Result<CoordinatorMessage, Status>>,
+        reply: Reply<WorkerId>,
+    },
+    WorkerSaid {
+        worker: WorkerId,
+        message: WorkerMessage,
+    },
+    WorkerGone {
+        worker: WorkerId,
+    },
+}

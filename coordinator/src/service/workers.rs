@@ -1,0 +1,77 @@
+//! What workers attach to.
+
+use std::time::Duration;
+
+use poolmap_proto::v1::worker_message::Kind;
+use poolmap_proto::v1::workers_server::Workers;
+use poolmap_proto::v1::{CoordinatorMessage, Hello, WorkerMessage};
+use poolmap_scheduler::WorkerId;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::ask;
+use crate::command::Command;
+
+/// Time a worker has to introduce itself.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages to one worker that may wait for it to read, beside those per slot: requests to take work back, ends of jobs.
+const OUTBOX_BASE: usize = 256;
+/// Per slot: two batches, two requests to take back, and jobs that start and end.
+const OUTBOX_PER_SLOT: usize = 8;
+
+/// The `Workers` service.
+#[derive(Clone, Debug)]
+pub struct WorkersService {
+    commands: mpsc::Sender<Command>,
+}
+
+impl WorkersService {
+    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
+        Self { commands }
+    }
+}
+
+#[tonic::async_trait]
+impl Workers for WorkersService {
+    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<WorkerMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut messages = request.into_inner();
+        let hello = introduction(&mut messages).await?;
+        let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
+        let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
+        tokio::spawn(listen(worker, messages, self.commands.clone()));
+        Ok(Response::new(ReceiverStream::new(inbox)))
+    }
+}
+
+async fn introduction(messages: &mut Streaming<WorkerMessage>) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message()).await;
+    let first = first.map_err(|_elapsed| Status::deadline_exceeded("a worker attached but did not say hello"))??;
+    match first.and_then(|message| message.kind) {
+        Some(Kind::Hello(hello)) => Ok(hello),
+        _ => Err(Status::invalid_argument("the first message of a worker is its hello")),
+    }
+}
+
+/// Passes on what a worker says until its stream ends, in whichever way.
+async fn listen(worker: WorkerId, mut messages: Streaming<WorkerMessage>, commands: mpsc::Sender<Command>) {
+    loop {
+        let command = match messages.message().await {
+            Ok(Some(message)) => Command::WorkerSaid { worker, message },
+            Ok(None) => Command::WorkerGone { worker },
+            Err(status) => {
+                tracing::debug!(worker = worker.0, %status, "a worker's stream broke");
+                Command::WorkerGone { worker }
+            }
+        };
+        let is_last = matches!(command, Command::WorkerGone { .. });
+        if commands.send(command).await.is_err() || is_last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The operating system: shared memory, barriers, and how processes start and die.
+//!
+//! The only folder of this crate with `unsafe` code; each use says why it is sound. What is in here knows nothing of
+//! slots, jobs or frames.
+
+mod memory;
+mod process;
+
+pub use memory::{SharedMemory, barrier};

@@ -1,0 +1,227 @@
+//! The pool's end of one runner: its socket, its map, and where reading it stands.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use super::collect::{RunBuilder, Violation};
+use super::frame::{HEADER_BYTES, Header, Kind};
+use super::map::{NO_FENCE, SlotMap};
+use super::record::MAX_BODY_BYTES;
+use super::work::NextTasks;
+use crate::child::Child;
+
+/// Bytes read from a socket at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// A runner and the pool's side of its slot.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    socket: UnixStream,
+    map: Arc<SlotMap>,
+    /// The process or thread that serves the slot.
+    pub(crate) child: Child,
+    /// Received and not yet taken up.
+    inbox: BytesMut,
+    /// To be sent.
+    outbox: BytesMut,
+    /// The job whose function was sent last.
+    job: Option<u64>,
+    /// Sequence number of the next task to send.
+    next_sequence: u64,
+    /// Sequence number of the next outcome to read, and where in the area it will stand.
+    next_outcome: u64,
+    area_offset: usize,
+    started: Instant,
+    /// Time from its start until it was ready.
+    pub(crate) warm_up: Option<Duration>,
+    /// Tasks sent to it over its life.
+    pub(crate) tasks_sent: u64,
+}
+
+/// What became of waiting for a runner.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something was sent or received.
+    Some,
+    /// The runner has closed its end: it is dead or dying.
+    Closed,
+}
+
+impl Runner {
+    pub(crate) fn new(socket: std::os::unix::net::UnixStream, map: SlotMap, child: Child) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: UnixStream::from_std(socket)?,
+            map: Arc::new(map),
+            child,
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            job: None,
+            next_sequence: 1,
+            next_outcome: 1,
+            area_offset: 0,
+            started: Instant::now(),
+            warm_up: None,
+            tasks_sent: 0,
+        })
+    }
+
+    /// Sends what waits and receives what has come. May be dropped while it waits.
+    pub(crate) async fn progress(&mut self) -> Progress {
+        let interest = if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        let Ok(ready) = self.socket.ready(interest).await else { return Progress::Closed };
+        let mut is_closed = false;
+        if ready.is_writable() && !self.outbox.is_empty() {
+            match self.socket.try_write(&self.outbox) {
+                Ok(written) => self.outbox.advance(written),
+                Err(error) => is_closed |= error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        if ready.is_readable() {
+            self.inbox.reserve(READ_BYTES);
+            match self.socket.try_read_buf(&mut self.inbox) {
+                Ok(read) => is_closed |= read == 0,
+                Err(error) => is_closed |= error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        if is_closed { Progress::Closed } else { Progress::Some }
+    }
+
+    /// Receives all that is left of a runner that has ended.
+    pub(crate) fn drain(&mut self) {
+        while matches!(self.socket.try_read_buf(&mut self.inbox), Ok(read) if read > 0) {
+            self.inbox.reserve(READ_BYTES);
+        }
+    }
+
+    /// The next whole frame that was received.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<(Header, Bytes)>, Violation> {
+        let Some(bytes) = self.inbox.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let header = Header::decode(bytes)?;
+        if header.length > (MAX_BODY_BYTES + HEADER_BYTES) as u64 {
+            return Err(Violation::FrameTooLarge(header.length));
+        }
+        let length = header.length as usize;
+        if self.inbox.len() < HEADER_BYTES + length {
+            self.inbox.reserve(HEADER_BYTES + length - self.inbox.len());
+            return Ok(None);
+        }
+        self.inbox.advance(HEADER_BYTES);
+        Ok(Some((header, self.inbox.split_to(length).freeze())))
+    }
+
+    /// Notes that the runner has loaded its function.
+    pub(crate) fn ready(&mut self) {
+        self.warm_up.get_or_insert_with(|| self.started.elapsed());
+    }
+
+    /// Has the function of a job loaded, unless it was the last one sent.
+    pub(crate) fn load(&mut self, job: u64, function: &[u8]) {
+        if self.job.replace(job) != Some(job) {
+            let header = Header { function: job as u32, length: function.len() as u64, ..Header::new(Kind::Function) };
+            self.outbox.put_slice(&header.encode());
+            self.outbox.put_slice(function);
+        }
+    }
+
+    /// Sends tasks; returns the sequence number of the first.
+    pub(crate) fn send(&mut self, tasks: &NextTasks<'_>) -> u64 {
+        let count = tasks.lengths.len();
+        let commas = if tasks.job.joins_payloads { count.saturating_sub(1) } else { 0 };
+        let length = count * size_of::<u32>() + tasks.payloads.len() + commas;
+        let header = Header {
+            function: tasks.job.id as u32,
+            count: count as u32,
+            attempt: tasks.attempt,
+            sequence: self.next_sequence,
+            index: tasks.index,
+            length: length as u64,
+            ..Header::new(Kind::Batch)
+        };
+        self.outbox.reserve(HEADER_BYTES + length);
+        self.outbox.put_slice(&header.encode());
+        tasks.lengths.iter().for_each(|length| self.outbox.put_u32_le(*length));
+        if tasks.job.joins_payloads {
+            put_joined(&mut self.outbox, tasks);
+        } else {
+            self.outbox.put_slice(tasks.payloads);
+        }
+        self.next_sequence += count as u64;
+        self.tasks_sent += count as u64;
+        header.sequence
+    }
+
+    /// Tells the runner that its area was read.
+    fn send_drained(&mut self) {
+        self.outbox.put_slice(&Header::new(Kind::Drained).encode());
+    }
+
+    /// Lets the runner end by itself once it has nothing to do, and hands its process over to be waited for.
+    pub(crate) fn retire(self) -> Child {
+        self.child
+    }
+
+    /// The map, to set fences from another thread.
+    pub(crate) fn map(&self) -> &Arc<SlotMap> {
+        &self.map
+    }
+
+    /// Sequence of the task begun last, but not beyond what was ever sent.
+    pub(crate) fn begun(&self) -> u64 {
+        self.map.begun().min(self.next_sequence - 1)
+    }
+
+    /// Sequence number of the next outcome to read.
+    pub(crate) fn next_outcome(&self) -> u64 {
+        self.next_outcome
+    }
+
+    /// Reads the outcomes below `sequence`, of which all must be written.
+    pub(crate) fn collect(&mut self, sequence: u64, run: &mut RunBuilder) -> Result<(), Violation> {
+        while self.next_outcome < sequence {
+            self.area_offset = run.take(&self.map, self.area_offset)?;
+            self.next_outcome += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the outcome that came in a frame.
+    pub(crate) fn collect_large(&mut self, record: Bytes, run: &mut RunBuilder) -> Result<(), Violation> {
+        run.take_large(record)?;
+        self.next_outcome += 1;
+        Ok(())
+    }
+
+    /// All outcomes in the area were read: the runner may write from its beginning.
+    pub(crate) fn reset_area(&mut self) {
+        self.area_offset = 0;
+        self.send_drained();
+    }
+
+    /// Lets no task from `sequence` on begin.
+    pub(crate) fn set_fence(&self, sequence: u64) {
+        self.map.set_fence(sequence);
+    }
+
+    /// Takes the fence away. Nothing sent before may be waiting behind it.
+    pub(crate) fn lift_fence(&self) {
+        self.map.set_fence(NO_FENCE);
+    }
+}
+
+fn put_joined(out: &mut BytesMut, tasks: &NextTasks<'_>) {
+    let mut payloads = tasks.payloads;
+    for (place, length) in tasks.lengths.iter().enumerate() {
+        if place > 0 {
+            out.put_u8(b',');
+        }
+        let (payload, rest) = payloads.split_at_checked(*length as usize).unwrap_or((payloads, &[]));
+        out.put_slice(payload);
+        payloads = rest;
+    }
+}
