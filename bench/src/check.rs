@@ -136,3 +136,40 @@ fn for_each_line(path: &Path, mut with: impl FnMut(&str) -> Result<()>) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(check: &Check, results: &str) -> Result<()> {
+        let out = tempfile::NamedTempFile::new()?;
+        std::fs::write(&out, results)?;
+        check(&Run::default(), out.path())
+    }
+
+    fn outcome(index: usize, value: &str) -> String {
+        format!("{{\"index\":{index},\"value\":\"{value}\"}}\n")
+    }
+
+    #[test]
+    fn outcomes_may_come_in_any_order() -> Result<()> {
+        verdict(&pokemon_outcomes(2), &(outcome(1, "Pokemon#123") + &outcome(0, "Pokemon#012")))
+    }
+
+    #[test]
+    fn an_outcome_that_is_missing_wrong_or_there_twice_is_found() {
+        let right = outcome(0, "Pokemon#012");
+        assert!(verdict(&pokemon_outcomes(2), &right).is_err());
+        assert!(verdict(&pokemon_outcomes(1), &right.repeat(2)).is_err());
+        assert!(verdict(&pokemon_outcomes(1), &outcome(0, "Pokemon#")).is_err());
+        assert!(verdict(&pokemon_outcomes(1), right.trim_end()).is_err());
+    }
+
+    #[test]
+    fn a_child_that_ran_more_than_its_share_is_found() {
+        let results = "7\n7\n8\n";
+        assert!(verdict(&pids(3, Some(2)), results).is_ok());
+        assert!(verdict(&pids(3, Some(1)), results).is_err());
+        assert!(verdict(&pids(4, None), results).is_err());
+    }
+}

@@ -123,7 +123,7 @@ fn one_run(contender: &Contender, metric: &Metric, out: &Path, round: u32) -> Re
 fn judge(row: &Row, runs: &[Result<Vec<Run>>]) -> Vec<ContenderResult> {
     let values = |runs: &[Run]| -> Vec<f64> { runs.iter().filter_map(|run| row.metric.read(run)).collect() };
     let ours = runs.first().and_then(|runs| runs.as_deref().ok()).map(values).unwrap_or_default();
-    let judged = row.contenders.iter().zip(runs).map(|(contender, runs)| {
+    let judged = row.contenders.iter().zip(runs).enumerate().map(|(place, (contender, runs))| {
         let (runs, absent) = match runs {
             Ok(runs) => (runs.as_slice(), None),
             Err(error) => (&[][..], Some(format!("{error:#}"))),
@@ -134,22 +134,21 @@ fn judge(row: &Row, runs: &[Result<Vec<Run>>]) -> Vec<ContenderResult> {
             name: contender.name.into(),
             absent,
             spread: Spread::of(theirs.iter().copied()),
-            poolmap_is_times_better: Spread::of(ratios),
+            // poolmap itself, the first, is compared with nobody.
+            poolmap_is_times_better: if place == 0 { None } else { Spread::of(ratios) },
             cpu_s: Spread::of(runs.iter().map(|run| run.cpu_s)),
             max_rss_mb: Spread::of(runs.iter().map(|run| run.max_rss_bytes as f64 / 1e6)),
-            also: row
-                .also
-                .iter()
-                .filter_map(|metric| {
-                    let spread = Spread::of(runs.iter().filter_map(|run| metric.read(run)))?;
-                    Some((metric.label.to_owned(), spread))
-                })
-                .collect(),
+            also: also(row, runs),
             memory: runs.last().map(|run| thinned(&run.memory)).unwrap_or_default(),
             values: theirs,
         }
     });
     judged.collect()
+}
+
+fn also(row: &Row, runs: &[Run]) -> BTreeMap<String, Spread> {
+    let spread = |metric: &Metric| Spread::of(runs.iter().filter_map(|run| metric.read(run)));
+    row.also.iter().filter_map(|metric| Some((metric.label.to_owned(), spread(metric)?))).collect()
 }
 
 /// Enough of the samples to draw a line.

@@ -67,6 +67,8 @@ fn main() -> Result<()> {
         measured.push(measure(row, &tools, arguments.runs)?);
     }
     report::say(&report::goals_text(&measured))?;
+    // A gigabyte of inputs and results.
+    std::fs::remove_dir_all(&tools.scratch).context("emptying bench/.peers/scratch")?;
     if arguments.quick {
         return report::say(
             "--quick: nothing was kept; bench/results.json and bench/README.md are as before.",

@@ -141,6 +141,7 @@ fn table<const N: usize>(head: [&str; N], body: impl IntoIterator<Item = [String
 /// Three digits that count, thousands apart: 612,345 · 61.2 · 0.973.
 pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
+        0.0 => 0,
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
         size if size >= 1.0 => 2,
@@ -172,8 +173,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits_and_part_thousands() {
-        let shown = [1_234_567.8, 999.6, 61.24, 7.0, 0.973_4, -1500.0].map(number);
-        assert_eq!(shown, ["1,234,568", "1,000", "61.2", "7.00", "0.973", "-1,500"]);
+        let shown = [1_234_567.8, 999.6, 61.24, 7.0, 0.973_4, 0.0, -1500.0].map(number);
+        assert_eq!(shown, ["1,234,568", "1,000", "61.2", "7.00", "0.973", "0", "-1,500"]);
     }
 
     #[test]

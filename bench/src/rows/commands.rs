@@ -1,5 +1,7 @@
 //! Many tiny commands, beside the most that two loops in C can start.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::poolmap_run;
@@ -51,7 +53,7 @@ pub(super) fn capture(tools: &Tools) -> Result<Row> {
     Ok(row(count, programs, || check::lines(inputs::words_of(count))))
 }
 
-fn spawn_loops(loops: &std::path::Path, mode: &str, command: &std::path::Path, count: usize) -> Program {
+fn spawn_loops(loops: &Path, mode: &str, command: &Path, count: usize) -> Program {
     Program::new(loops).arg(mode).arg(command).arg(SLOTS.to_string()).arg(count.to_string())
 }
 
