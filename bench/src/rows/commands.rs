@@ -22,8 +22,7 @@ pub(super) fn run(tools: &Tools) -> Result<Row> {
     let command = on_path("true")?;
     let input = inputs::numbers(&tools.scratch, count)?;
     let programs = [
-        poolmap_run(tools, &tools.poolmap)
-            .map(|program| program.arg("--input").arg(&input).arg("--").arg(&command)),
+        poolmap_run(&tools.poolmap).map(|program| program.arg("--input").arg(&input).arg("--").arg(&command)),
         need(&tools.spawn_loops).map(|loops| spawn_loops(loops, "run", &command, count)),
         need(&tools.xargs)
             .map(|xargs| Program::new(xargs).args("-P2 -n1").arg(&command).input(Input::File(input.clone()))),
@@ -39,7 +38,7 @@ pub(super) fn capture(tools: &Tools) -> Result<Row> {
     let input = inputs::words(&tools.scratch, count)?;
     let words = "{1} {2} {3}";
     let programs = [
-        poolmap_run(tools, &tools.poolmap).map(|program| {
+        poolmap_run(&tools.poolmap).map(|program| {
             program.arg("--colsep").arg(" ").arg("--input").arg(&input).arg("--").arg(&command).args(words)
         }),
         need(&tools.spawn_loops).map(|loops| spawn_loops(loops, "capture", &command, count)),

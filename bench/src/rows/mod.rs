@@ -66,15 +66,19 @@ pub(crate) const ALL: &[RowEntry] = &[
     },
 ];
 
-/// `poolmap run -j2 -o OUT`, of the binary at `path`.
-fn poolmap_run(tools: &Tools, path: &Result<PathBuf>) -> Result<Program> {
-    let program = Program::new(need(path)?).args("run -j").arg(SLOTS.to_string());
-    Ok(program.arg("-o").arg(tools.scratch.join("out")).output(Output::Named))
+/// `poolmap run -j2`, of the binary at `path`, with its results on stdout.
+fn poolmap_run(path: &Result<PathBuf>) -> Result<Program> {
+    Ok(Program::new(need(path)?).args("run -j").arg(SLOTS.to_string()))
 }
 
-/// The same for Python functions, with the peers' own interpreter.
-fn poolmap_python(tools: &Tools) -> Result<Program> {
-    Ok(poolmap_run(tools, &tools.poolmap)?.arg("--python").arg(&tools.python))
+/// The same of a Python function in one of the peers' files, run by the peers' own interpreter.
+fn poolmap_function(tools: &Tools, file: &str, name: &str) -> Result<Program> {
+    Ok(poolmap_run(&tools.poolmap)?.arg("--python").arg(&tools.python).arg(function(tools, file, name)))
+}
+
+/// With the input file as a further argument, and `-o OUT`.
+fn from_file_to_file(tools: &Tools, program: Program, input: &Path) -> Program {
+    program.arg(input).arg("-o").arg(tools.scratch.join("out")).output(Output::Named)
 }
 
 /// A peer's script, run by that interpreter.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{function, poolmap_python, script, script_on};
+use super::{from_file_to_file, poolmap_function, script, script_on};
 use crate::check;
 use crate::contest::{Contender, Goal, Row};
 use crate::inputs;
@@ -17,7 +17,7 @@ pub(super) fn row(tools: &Tools) -> Result<Row> {
     let count = tools.tasks(TASKS);
     let input = inputs::payloads(&tools.scratch, count, BYTES)?;
     let ours =
-        poolmap_python(tools).map(|program| program.arg(function(tools, "tasks.py", "same")).arg(&input));
+        poolmap_function(tools, "tasks.py", "same").map(|program| from_file_to_file(tools, program, &input));
     let is_right = |index: usize, value: &String| *value == inputs::payload(index, BYTES);
     // There and back.
     let megabytes = (2 * count * BYTES) as f64 / 1e6;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{function, poolmap_python, script};
+use super::{poolmap_function, script};
 use crate::check;
 use crate::contest::{Contender, Goal, Row};
 use crate::inputs;
@@ -18,10 +18,9 @@ const SPAWN: &str = "Pool by spawn, maxtasksperchild=10";
 pub(super) fn row(tools: &Tools) -> Result<Row> {
     let count = tools.tasks(TASKS);
     let input = inputs::durations(&tools.scratch, "one-ms.jsonl", &vec![1; count])?;
-    // Results go to stdout here, so that they can be timed as they come.
     let ours = |options: &str| {
-        let program = poolmap_python(tools)?.arg("-o").arg("-").output(Output::Watched).args(options);
-        Ok(program.arg(function(tools, "numpy_tasks.py", "burn")).arg(&input))
+        let program = poolmap_function(tools, "numpy_tasks.py", "burn")?;
+        Ok(program.args(options).arg(&input).output(Output::Watched))
     };
     let pool =
         |method: &str| Ok(script(tools, "recycle_pool.py").arg(method).arg(&input).output(Output::Watched));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{function, poolmap_python, poolmap_run, script};
+use super::{from_file_to_file, poolmap_function, poolmap_run, script};
 use crate::check;
 use crate::contest::{Contender, Goal, Row};
 use crate::inputs;
@@ -18,8 +18,8 @@ const ROUNDS_FACTOR: u32 = 4;
 pub(super) fn function_row(tools: &Tools) -> Result<Row> {
     let tuples = ["[2,4,5]", "[2,5,0]", "[3,8,0]", "[3,8,1]"].map(str::to_owned);
     let input = inputs::write(&tools.scratch, "four.jsonl", tuples.into_iter())?;
-    let ours =
-        poolmap_python(tools).map(|program| program.arg(function(tools, "tasks.py", "do_work")).arg(&input));
+    let ours = poolmap_function(tools, "tasks.py", "do_work")
+        .map(|program| from_file_to_file(tools, program, &input));
     Ok(Row {
         metric: Metric::milliseconds(),
         also: vec![],
@@ -51,7 +51,7 @@ pub(super) fn command_row(tools: &Tools) -> Result<Row> {
     let echo = on_path("echo")?;
     let input = inputs::words(&tools.scratch, 4)?;
     let expected = || check::lines(inputs::words_of(4));
-    let ours = poolmap_run(tools, &tools.poolmap).map(|program| {
+    let ours = poolmap_run(&tools.poolmap).map(|program| {
         program.args("--colsep").arg(" ").arg("--input").arg(&input).arg("--").arg(&echo).args("{1} {2} {3}")
     });
     let xargs = need(&tools.xargs)

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{function, poolmap_python, poolmap_run, script_on};
+use super::{from_file_to_file, poolmap_function, poolmap_run, script_on};
 use crate::check;
 use crate::contest::{Contender, Goal, Row};
 use crate::inputs;
@@ -15,8 +15,8 @@ const STARMAP: &str = "Python: json, Pool(2).starmap, json";
 pub(super) fn python(tools: &Tools) -> Result<Row> {
     let count = tools.tasks(TASKS);
     let input = inputs::tuples(&tools.scratch, count)?;
-    let ours =
-        poolmap_python(tools).map(|program| program.arg(function(tools, "tasks.py", "do_work")).arg(&input));
+    let ours = poolmap_function(tools, "tasks.py", "do_work")
+        .map(|program| from_file_to_file(tools, program, &input));
     Ok(Row {
         metric: Metric::per_second("tasks/s", count as f64),
         also: vec![],
@@ -42,8 +42,8 @@ pub(super) fn native(tools: &Tools) -> Result<Row> {
     let count = tools.tasks(TASKS);
     let input = inputs::tuples(&tools.scratch, count)?;
     let ours = |options: &str| {
-        let program = poolmap_run(tools, &tools.native)?;
-        Ok(program.args(options).arg("native:do_work").arg(&input))
+        let program = poolmap_run(&tools.native)?.args(options).arg("native:do_work");
+        Ok(from_file_to_file(tools, program, &input))
     };
     Ok(Row {
         metric: Metric::per_second("tasks/s", count as f64),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{function, poolmap_python, script_on};
+use super::{from_file_to_file, poolmap_function, script_on};
 use crate::check;
 use crate::contest::{Contender, Goal, Row};
 use crate::inputs;
@@ -26,7 +26,7 @@ fn row(tools: &Tools, are_long_last: bool, share: f64) -> Result<Row> {
     let per_slot_s = busy_s / SLOTS as f64;
     let count = durations.len();
     let ours =
-        poolmap_python(tools).map(|program| program.arg(function(tools, "tasks.py", "burn")).arg(&input));
+        poolmap_function(tools, "tasks.py", "burn").map(|program| from_file_to_file(tools, program, &input));
     // A task tells how many milliseconds it was busy.
     let is_right =
         move |index: usize, &busy: &f64| durations.get(index).is_some_and(|&asked| busy >= asked.into());
