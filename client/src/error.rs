@@ -1,20 +1,10 @@
 //! What can go wrong between a client and its coordinator.
 
-use std::path::PathBuf;
-
 use tonic::{Code, Status};
 
 /// A request to the coordinator failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answers there.
-    #[error("cannot reach the coordinator at {}: {reason}", path.display())]
-    Unreachable {
-        /// The socket that was tried.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
     /// The coordinator went away while it was in use.
     #[error("lost the coordinator: {0}")]
     Lost(String),

@@ -1,13 +1,13 @@
 //! A coordinator as a client sees it, and a job of it.
 
 use poolmap_proto::MAX_MESSAGE_BYTES;
+use poolmap_proto::transport::{GrpcService, Transport};
 use poolmap_proto::v1::jobs_client::JobsClient;
 use poolmap_proto::v1::{CancelRequest, JobSpec, SubmitRequest};
 
 use crate::error::ClientError;
 use crate::outcomes::OutcomeStream;
 use crate::tasks::TaskSender;
-use crate::transport::{GrpcService, Transport};
 
 pub(crate) type Stub = JobsClient<GrpcService>;
 

@@ -19,8 +19,8 @@ mod error;
 mod job;
 mod outcomes;
 mod tasks;
-mod transport;
 
+pub use poolmap_proto::transport::{Transport, Unreachable};
 pub use poolmap_proto::v1::{
     Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, JobEnd, JobSpec,
     NativeFunction, OutcomeRun, PythonFunction, SourceFile, function,
@@ -31,4 +31,3 @@ pub use crate::error::ClientError;
 pub use crate::job::{Client, Job};
 pub use crate::outcomes::OutcomeStream;
 pub use crate::tasks::TaskSender;
-pub use crate::transport::Transport;

@@ -8,7 +8,7 @@ use poolmap_proto::v1::TaskChunk;
 /// The chunks of a job that still have tasks without an outcome, by the index of their first task.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
-    chunks: BTreeMap<u64, Chunk>,
+    by_first: BTreeMap<u64, Chunk>,
     next_index: u64,
     bytes: usize,
 }
@@ -60,7 +60,7 @@ impl Chunks {
         if tasks > 0 {
             let chunk = Chunk { ends, payloads: chunk.payloads, undone: tasks };
             self.bytes += chunk.bytes();
-            self.chunks.insert(self.next_index, chunk);
+            self.by_first.insert(self.next_index, chunk);
             self.next_index += tasks as u64;
         }
         Ok(tasks as u32)
@@ -68,7 +68,7 @@ impl Chunks {
 
     /// The tasks `first..first + count`, sharing the buffer they came in. `None` if they do not lie in one chunk.
     pub(crate) fn slice(&self, first: u64, count: u32) -> Option<TaskChunk> {
-        let (start, chunk) = self.chunks.range(..=first).next_back()?;
+        let (start, chunk) = self.by_first.range(..=first).next_back()?;
         let from = usize::try_from(first - start).ok()?;
         let ends = chunk.ends.get(from..from.checked_add(count as usize)?)?;
         let begin = if from == 0 { 0 } else { *chunk.ends.get(from - 1)? };
@@ -82,7 +82,7 @@ impl Chunks {
     pub(crate) fn done(&mut self, mut first: u64, count: u64) {
         let end = first.saturating_add(count);
         while first < end {
-            let Some((&start, chunk)) = self.chunks.range_mut(..=first).next_back() else { return };
+            let Some((&start, chunk)) = self.by_first.range_mut(..=first).next_back() else { return };
             let chunk_end = start + chunk.ends.len() as u64;
             let here = end.min(chunk_end).saturating_sub(first);
             if here == 0 {
@@ -91,7 +91,7 @@ impl Chunks {
             chunk.undone = chunk.undone.saturating_sub(usize::try_from(here).unwrap_or(usize::MAX));
             if chunk.undone == 0 {
                 self.bytes -= chunk.bytes();
-                self.chunks.remove(&start);
+                self.by_first.remove(&start);
             }
             first += here;
         }

@@ -19,6 +19,14 @@ impl Clock {
     pub(crate) fn now(&self) -> Time {
         Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
+
+    /// Waits until a moment; for ever if there is none.
+    pub(crate) async fn reach(&self, moment: Option<Time>) {
+        match moment {
+            Some(moment) => tokio::time::sleep_until((self.started + Duration::from_nanos(moment.0)).into()).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// How much time lies between two readings.

@@ -64,12 +64,14 @@ impl Core {
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut heartbeat = tokio::time::interval(self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT);
         loop {
+            let wakeup = self.scheduler.next_wakeup();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.command(command),
                     None => return,
                 },
                 _ = heartbeat.tick() => self.drop_silent_workers(),
+                () = self.clock.reach(wakeup) => self.feed(Event::TimePassed, Report::Nothing),
             }
             self.follow_up();
         }
@@ -182,7 +184,7 @@ impl Core {
     }
 
     fn status(&mut self, job: JobId, reply: Reply<StatusResponse>) {
-        let running = self.scheduler.running(job);
+        let running = self.scheduler.task_counts(job).map_or(0, |counts| counts.running);
         self.read(job, reply, |entry, reply| {
             let (done, failed) = entry.done();
             let tasks = entry.chunks.tasks();

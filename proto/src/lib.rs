@@ -3,6 +3,8 @@
 //! The contract is the `.proto` files beside this crate; the code here is made from them at build time.
 //! Payloads and values are [`bytes::Bytes`]: decoding a message does not copy them.
 
+pub mod transport;
+
 /// Messages and services of `poolmap.v1`.
 pub mod v1 {
     #![expect(missing_docs, unused_qualifications, clippy::allow_attributes, clippy::pedantic, reason = "generated from the .proto files, which carry the documentation")]

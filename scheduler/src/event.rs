@@ -114,4 +114,7 @@ pub enum Event {
         /// Place of the task in the batch.
         offset: u32,
     },
+    /// The moment that [`Scheduler::next_wakeup`](crate::Scheduler::next_wakeup) named has come, and nothing else
+    /// happened.
+    TimePassed,
 }

@@ -1,21 +1,47 @@
 //! The scheduler: a pure state machine that decides which worker runs which tasks.
 //!
 //! Events go in, with the time; actions come out. It knows no clock, no randomness, no sockets and no payloads,
-//! and it cannot: this crate has no dependencies.
+//! and it cannot: this crate has no dependencies. The same events at the same times always give the same
+//! actions, so that a journal of events is a copy of the state.
+//!
+//! ```
+//! use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId};
+//!
+//! let (job, worker) = (JobId(1), WorkerId(1));
+//! let options = JobOptions { priority: 0, crash_limit: 3, max_tasks_per_child: None };
+//! let mut scheduler = Scheduler::new(Config::default());
+//! let mut actions = Vec::new();
+//! scheduler.handle(Time(0), Event::WorkerJoined { worker, slots: 1 }, &mut actions);
+//! scheduler.handle(Time(0), Event::JobSubmitted { job, options }, &mut actions);
+//! scheduler.handle(Time(0), Event::TasksAdded { job, count: 1 }, &mut actions);
+//! assert_eq!(actions, [Action::Assign { worker, batch: BatchId(1), job, first: 0, count: 1, attempt: 1 }]);
+//! ```
+//!
+//! # How it decides
+//!
+//! - *Which job*: the highest priority, then the least slot-time so far (`fairness`).
+//! - *Which worker*: the least loaded; free slots before room for a batch ahead (`worker`).
+//! - *How many tasks*: as many as take the target time, as far as is known, fewer near the end (`sizing`).
+//! - *When a slot idles and nothing waits*: ask for half of the most promising batch in flight (`takeback`).
 
 mod action;
+mod batch;
+mod config;
+mod dispatch;
 mod event;
+mod fairness;
+mod invariants;
+mod job;
+mod ranges;
+mod reports;
+mod requests;
+mod scheduler;
+mod sizing;
+mod takeback;
+mod worker;
 
 pub use action::Action;
+pub use config::Config;
 pub use event::{BatchId, Event, JobId, JobOptions, Time, WorkerId};
-/// tmp
-#[derive(Default)] pub struct Config; 
-/// tmp
-pub struct Scheduler;
-impl Scheduler { 
-/// tmp
-pub fn new(_c: Config)->Self{Self} 
-/// tmp
-pub fn handle(&mut self,_n:Time,_e:Event,_a:&mut Vec<Action>){} 
-/// tmp
-pub fn running(&self,_j:JobId)->u64{0} }
+pub use job::TaskCounts;
+pub use scheduler::{Ignored, Scheduler, Totals};

@@ -40,7 +40,7 @@ pub(crate) struct Child {
 impl Child {
     /// Takes charge of a process that leads a group of its own and was started by this process: a task waits for its end.
     pub(crate) fn adopt(pid: Pid, tasks: &TaskTracker) -> io::Result<Self> {
-        let pidfd = AsyncFd::new(os::open_pidfd(pid)?)?;
+        let pidfd = os::exit_notice(pid)?;
         let (sender, exit) = watch::channel(None);
         tasks.spawn(reap(pid, pidfd, sender));
         Ok(Self { group: Some(pid), exit })

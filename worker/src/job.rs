@@ -1,7 +1,6 @@
 //! A job as a worker knows it.
 
 use bytes::Bytes;
-use poolmap_proto::v1::{JobStarted, function};
 
 use crate::launch::Launcher;
 

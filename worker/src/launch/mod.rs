@@ -1,24 +1,24 @@
 //! Starting runners: what serves a slot, for each runtime and backend.
 
 mod native;
-mod prepared;
 mod python;
 
+use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use poolmap_proto::v1::{Backend, ChildOptions, JobStarted, function};
+use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, JobStarted, function};
 use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
+pub use self::native::CHILD_ARGUMENT;
 use self::python::Interpreter;
-use crate::child::Child;
-use crate::environment::Environment;
+use crate::child::{Child, Exit};
 use crate::job::Job;
 use crate::runtime::native::Registry;
+use crate::runtime::python::RunnerFiles;
 use crate::slot::map::SlotMap;
 use crate::slot::runner::Runner;
 
@@ -35,8 +35,8 @@ pub(crate) enum LaunchError {
     Interpreter { program: String, reason: String },
     #[error("{0}")]
     Refused(String),
-    #[error("cannot work in {}: {source}", directory.display())]
-    Directory { directory: std::path::PathBuf, source: io::Error },
+    #[error("an environment variable or the working directory holds a NUL byte, which none can")]
+    Nul(#[from] std::ffi::NulError),
 }
 
 /// What all launches of a worker share.
@@ -45,8 +45,9 @@ pub(crate) struct Ground {
     /// Slots of the worker.
     pub(crate) slots: usize,
     pub(crate) registry: Registry,
-    /// The environment that children begin with.
-    pub(crate) environment: Environment,
+    /// Variables that children get unless their job sets them.
+    pub(crate) environment: Vec<EnvironmentVariable>,
+    pub(crate) runner_files: RunnerFiles,
     /// Owns the tasks that wait for children to end.
     pub(crate) tasks: TaskTracker,
 }
@@ -63,9 +64,9 @@ pub(crate) enum Launcher {
 
 impl Launcher {
     /// Starts a runner for a slot (from 0).
-    pub(crate) async fn start(&self, slot: usize) -> Result<Runner, LaunchError> {
+    pub(crate) fn start(&self, slot: usize) -> Result<Runner, LaunchError> {
         match self {
-            Self::Python(interpreter) => interpreter.start(slot).await,
+            Self::Python(interpreter) => interpreter.start(slot),
             Self::Thread(launcher) => Ok(launcher.start(slot)?),
             Self::Native(launcher) => launcher.start(),
         }
@@ -79,7 +80,7 @@ impl Launcher {
     }
 
     /// A runner of this job ended before it was ready: what to tell the user.
-    pub(crate) fn stillborn(&self, exit: crate::child::Exit) -> String {
+    pub(crate) fn stillborn(&self, exit: Exit) -> String {
         match self {
             Self::Python(interpreter) => interpreter.stillborn(exit),
             Self::Thread(_) | Self::Native(_) => format!("the child for the job's function {exit} before it was ready"),
@@ -88,35 +89,40 @@ impl Launcher {
 }
 
 /// A job as it was announced, ready to be run.
-pub(crate) fn prepare(announced: &JobStarted, ground: &Ground) -> Result<Job, LaunchError> {
-    let kind = announced.function.as_ref().and_then(|function| function.kind.as_ref());
-    let child = announced.child.clone().unwrap_or_default();
-    let backend = child.backend();
-    let (launcher, function) = match kind.ok_or(LaunchError::NoFunction)? {
-        function::Kind::Python(python) => {
-            let function = python::function_body(python, announced.details)?;
-            (Launcher::Python(Interpreter::new(&child, python, ground)?), function)
-        }
-        function::Kind::Command(_) if backend == Backend::Thread => {
-            return Err(LaunchError::Unsupported("a command always runs in a process of its own: --backend thread is for functions"));
-        }
-        function::Kind::Native(_) if backend == Backend::Process || backend == Backend::Unspecified => {
-            (Launcher::Native(native::ProcessLauncher::new(&child, ground)?), encoded(announced))
-        }
-        function::Kind::Native(_) | function::Kind::Command(_) => {
-            (Launcher::Thread(native::ThreadLauncher::new(&child, ground)), encoded(announced))
-        }
+pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job, LaunchError> {
+    let child = announced.child.get_or_insert_default();
+    // What comes later wins: the job's own variables.
+    child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
+    let child = child.clone();
+    let kind = announced.function.as_ref().and_then(|function| function.kind.as_ref()).ok_or(LaunchError::NoFunction)?;
+    let launcher = launcher(kind, &child, ground)?;
+    let function = match kind {
+        function::Kind::Python(python) => python::function_body(python, announced.details)?,
+        function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
     };
-    let is_python = matches!(kind, Some(function::Kind::Python(_)));
     Ok(Job {
         id: announced.job_id,
         function,
-        joins_payloads: is_python,
-        has_details: announced.details,
+        joins_payloads: matches!(kind, function::Kind::Python(_)),
+        has_details: announced.details || matches!(kind, function::Kind::Command(_)),
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
         max_child_rss_bytes: limit(child.max_child_rss_bytes, &launcher),
         launcher,
     })
+}
+
+fn launcher(kind: &function::Kind, child: &ChildOptions, ground: &Ground) -> Result<Launcher, LaunchError> {
+    match (kind, child.backend()) {
+        (function::Kind::Python(_), _) => Ok(Launcher::Python(Interpreter::new(child, ground)?)),
+        (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
+            Ok(Launcher::Thread(native::ThreadLauncher::new(false, ground)))
+        }
+        (function::Kind::Native(_), _) => Ok(Launcher::Native(native::ProcessLauncher::new(child, ground)?)),
+        (function::Kind::Command(_), Backend::Thread) => Err(LaunchError::Unsupported(
+            "a command always runs in a process of its own: --backend thread is for functions",
+        )),
+        (function::Kind::Command(_), _) => Ok(Launcher::Thread(native::ThreadLauncher::new(true, ground))),
+    }
 }
 
 /// A limit on children, where there are children that can be replaced.
@@ -124,11 +130,23 @@ fn limit(value: u64, launcher: &Launcher) -> Option<u64> {
     (value > 0 && !matches!(launcher, Launcher::Thread(_))).then_some(value)
 }
 
-fn encoded(announced: &JobStarted) -> Bytes {
-    announced.encode_to_vec().into()
+/// The environment of children, as `NAME=VALUE`: the worker's own with the job's variables, which win.
+fn environment(options: &ChildOptions) -> Result<Vec<CString>, LaunchError> {
+    let own = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+    let job = options.environment.iter().map(|variable| (variable.name.to_vec(), variable.value.to_vec()));
+    let variables: BTreeMap<_, _> = own.chain(job).collect();
+    let strings = variables.into_iter().map(|(name, value)| CString::new([name, value].join(&b'=')));
+    Ok(strings.collect::<Result<_, _>>()?)
+}
+
+/// The working directory of children, if it is not the worker's own.
+fn directory(options: &ChildOptions) -> Result<Option<CString>, LaunchError> {
+    let path = &options.working_directory;
+    Ok((!path.is_empty()).then(|| CString::new(path.to_vec())).transpose()?)
 }
 
 /// Both ends of a new slot: for the pool and for the runner.
+#[derive(Debug)]
 struct Ends {
     socket: UnixStream,
     map: SlotMap,
@@ -143,20 +161,10 @@ impl Ends {
 
     /// A second mapping of the map, for a runner in this process.
     fn runner_map(&self) -> io::Result<SlotMap> {
-        SlotMap::open(self.map.fd().as_fd().try_clone_to_owned()?)
+        SlotMap::open(self.map.fd().try_clone_to_owned()?)
     }
 
     fn into_runner(self, child: Child) -> io::Result<Runner> {
         Runner::new(self.socket, self.map, child)
     }
 }
-
-/// Options that say nothing of children are fine for every backend.
-fn working_directory(options: &ChildOptions) -> Option<std::path::PathBuf> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let bytes = &options.working_directory;
-    (!bytes.is_empty()).then(|| std::ffi::OsStr::from_bytes(bytes).into())
-}
-
-/// Shared, so that the tasks of one worker may hand it around.
-pub(crate) type SharedGround = Arc<Ground>;

@@ -4,6 +4,11 @@
 //! slots, jobs or frames.
 
 mod memory;
+mod proc;
 mod process;
 
 pub use memory::{SharedMemory, barrier};
+pub use proc::rss_bytes;
+pub use process::{
+    Program, Spawn, StartError, Step, capture_file, exit_notice, signal_name, take_inherited, wait,
+};

@@ -42,6 +42,11 @@
 //! beginning. A record larger than the whole area travels in a [`Large`](frame::Kind::Large) frame instead, after
 //! the area was drained.
 
+pub(crate) mod collect;
+pub(crate) mod driver;
 pub mod frame;
 pub mod map;
 pub mod record;
+pub(crate) mod runner;
+pub mod serve;
+pub(crate) mod work;

@@ -83,6 +83,12 @@ impl Detail {
         out.put_slice(&self.stderr);
     }
 
+    /// Bytes that [`encode`](Self::encode) appends.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        DETAIL_HEADER_BYTES + self.stdout.len() + self.stderr.len()
+    }
+
     /// Takes the details off the beginning of a body; `None` if the body is too short for what it says.
     #[must_use]
     pub fn take(body: &mut Bytes) -> Option<Self> {
@@ -102,9 +108,9 @@ impl Detail {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// `exception` or `exit`: what a runner can know.
+    /// `exception`, `exit` or `crashed` (a command): what a runner can know.
     pub kind: String,
-    /// The exception's type.
+    /// The exception's type, or the name of the signal that killed a command.
     #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind_type: String,
     /// What went wrong, for people.

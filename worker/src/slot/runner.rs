@@ -74,7 +74,12 @@ impl Runner {
     /// Sends what waits and receives what has come. May be dropped while it waits.
     pub(crate) async fn progress(&mut self) -> Progress {
         let interest = if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-        let Ok(ready) = self.socket.ready(interest).await else { return Progress::Closed };
+        let ready = tokio::select! {
+            ready = self.socket.ready(interest) => ready,
+            // Its socket may still be open in a process that it has left behind.
+            _ = self.child.exited() => return Progress::Closed,
+        };
+        let Ok(ready) = ready else { return Progress::Closed };
         let mut is_closed = false;
         if ready.is_writable() && !self.outbox.is_empty() {
             match self.socket.try_write(&self.outbox) {
@@ -129,8 +134,13 @@ impl Runner {
         }
     }
 
-    /// Sends tasks; returns the sequence number of the first.
-    pub(crate) fn send(&mut self, tasks: &NextTasks<'_>) -> u64 {
+    /// Sequence number of the next task to send.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Sends tasks.
+    pub(crate) fn send(&mut self, tasks: &NextTasks<'_>) {
         let count = tasks.lengths.len();
         let commas = if tasks.job.joins_payloads { count.saturating_sub(1) } else { 0 };
         let length = count * size_of::<u32>() + tasks.payloads.len() + commas;
@@ -153,7 +163,6 @@ impl Runner {
         }
         self.next_sequence += count as u64;
         self.tasks_sent += count as u64;
-        header.sequence
     }
 
     /// Tells the runner that its area was read.
@@ -161,9 +170,14 @@ impl Runner {
         self.outbox.put_slice(&Header::new(Kind::Drained).encode());
     }
 
-    /// Lets the runner end by itself once it has nothing to do, and hands its process over to be waited for.
-    pub(crate) fn retire(self) -> Child {
+    /// Hangs up, which tells the runner to end, and hands over its child to be waited for.
+    pub(crate) fn into_child(self) -> Child {
         self.child
+    }
+
+    /// Kills the runner in the middle of whatever it does.
+    pub(crate) fn kill(&self) {
+        self.child.kill();
     }
 
     /// The map, to set fences from another thread.

@@ -37,6 +37,9 @@ pub(crate) struct SentFrame {
     pub(crate) sequence: u64,
     /// Place in the batch of its first task.
     pub(crate) offset: u32,
+    /// Tasks the runner was given.
+    pub(crate) sent_count: u32,
+    /// Tasks of these that it will run, as far as is known.
     pub(crate) count: u32,
 }
 
@@ -154,12 +157,17 @@ impl Queue {
         self.works.remove(place)
     }
 
-    pub(crate) fn batch_ids(&self) -> Vec<u64> {
-        self.works.iter().map(|work| work.batch_id).collect()
+    /// The batches of a job.
+    pub(crate) fn batches_of(&self, job_id: u64) -> Vec<u64> {
+        self.works.iter().filter(|work| work.job.id == job_id).map(|work| work.batch_id).collect()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.works.is_empty()
+    /// Sequence number of the task at `offset` of a batch, if it lies with the runner.
+    pub(crate) fn sequence_of(&self, batch_id: u64, offset: u32) -> Option<u64> {
+        let holds = |frame: &&SentFrame| {
+            frame.batch_id == batch_id && (frame.offset..frame.offset + frame.count).contains(&offset)
+        };
+        self.frames.iter().find(holds).map(|frame| frame.sequence + u64::from(offset - frame.offset))
     }
 
     /// Frames that the runner has not confirmed, oldest first.
@@ -178,7 +186,7 @@ impl Queue {
         let tasks = work.next_tasks(limit)?;
         frame(&tasks);
         let count = tasks.lengths.len() as u32;
-        let sent = SentFrame { batch_id: tasks.batch_id, sequence, offset: tasks.offset, count };
+        let sent = SentFrame { batch_id: tasks.batch_id, sequence, offset: tasks.offset, sent_count: count, count };
         let bytes = tasks.payloads.len();
         work.sent += count;
         work.sent_bytes += bytes;
@@ -221,12 +229,11 @@ impl Queue {
         }
     }
 
-    /// Notes that the next `count` tasks of a batch were reported; returns whether that finishes it.
-    pub(crate) fn report(&mut self, batch_id: u64, count: u32) -> bool {
-        self.get_mut(batch_id).is_some_and(|work| {
+    /// Notes that the next `count` tasks of a batch were reported.
+    pub(crate) fn report(&mut self, batch_id: u64, count: u32) {
+        if let Some(work) = self.get_mut(batch_id) {
             work.reported += count;
-            work.is_finished()
-        })
+        }
     }
 
     /// The oldest batch of which a task below or at `begun` was sent and that is not yet known to have begun.

@@ -1,4 +1,4 @@
-//! The ways to a coordinator: a Unix socket, or a service in this very process.
+//! The ways to a service of `poolmap.v1`: a Unix socket, or a service in this very process.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -6,25 +6,36 @@ use std::path::{Path, PathBuf};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::body::Body;
-use tonic::transport::{Endpoint, Uri};
+use tonic::transport::{Endpoint, Server, Uri};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
-use crate::error::ClientError;
-
-/// Bytes on their way before the other end must confirm; the default of 64 KiB would stall large payloads.
+/// Bytes of a stream on their way before the other end must confirm; the default of 64 KiB would stall large payloads.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The same for all streams of a connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Bytes of the largest HTTP/2 frame: fewer and larger writes for large payloads.
+const FRAME_BYTES: u32 = 1 << 20;
 
 /// Anything that takes gRPC requests.
-pub(crate) type GrpcService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
+pub type GrpcService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
 
-/// A request could not be carried to the coordinator or back.
+/// A request could not be carried to its service or back.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub(crate) struct TransportError(#[from] tonic::transport::Error);
+pub struct TransportError(#[from] tonic::transport::Error);
 
-/// A way to a coordinator, cheap to clone.
+/// Nobody answers at a socket.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach the coordinator at {}: {reason}", path.display())]
+pub struct Unreachable {
+    /// The socket that was tried.
+    pub path: PathBuf,
+    /// What the system said.
+    pub reason: String,
+}
+
+/// A way to a service, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Transport(GrpcService);
 
@@ -40,7 +51,7 @@ impl Transport {
     }
 
     /// Connects to a Unix socket.
-    pub async fn unix(path: &Path) -> Result<Self, ClientError> {
+    pub async fn unix(path: &Path) -> Result<Self, Unreachable> {
         let connect_to = PathBuf::from(path);
         let connector = tower::service_fn(move |_: Uri| {
             let path = connect_to.clone();
@@ -52,17 +63,28 @@ impl Transport {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .connect_with_connector(connector)
             .await
-            .map_err(|error| ClientError::Unreachable { path: path.to_owned(), reason: chain(&error) })?;
+            .map_err(|error| Unreachable { path: path.to_owned(), reason: with_causes(&error) })?;
         Ok(Self(BoxCloneSyncService::new(channel.map_err(TransportError))))
     }
 
-    pub(crate) fn into_service(self) -> GrpcService {
+    /// The service at the other end, for a generated client.
+    #[must_use]
+    pub fn into_service(self) -> GrpcService {
         self.0
     }
 }
 
+/// A gRPC server with the same windows as the clients.
+#[must_use]
+pub fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+}
+
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

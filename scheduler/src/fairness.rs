@@ -1,0 +1,181 @@
+//! Whose turn it is: the highest priority first, then the job that has had the least slot-time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::JobId;
+
+/// A job's standing. Slot-time is wide, because nanoseconds of a million slots overflow 64 bits within hours.
+#[derive(Debug)]
+pub(crate) struct Share {
+    priority: i32,
+    served_ns: u128,
+    is_ready: bool,
+}
+
+impl Share {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    fn turn(&self, job: JobId) -> Turn {
+        Turn { priority: Reverse(self.priority), served_ns: self.served_ns, job }
+    }
+}
+
+/// Place of a ready job in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    priority: Reverse<i32>,
+    served_ns: u128,
+    job: JobId,
+}
+
+/// What the jobs of one priority have in common.
+#[derive(Debug, Default)]
+struct Level {
+    /// Slot-time of the job that had the last turn. Who becomes ready starts here at least: being away earns no
+    /// credit, and being new is no drawback.
+    floor_ns: u128,
+    jobs: usize,
+}
+
+/// The jobs that have something to hand out, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Fairness {
+    ready: BTreeSet<Turn>,
+    levels: BTreeMap<i32, Level>,
+}
+
+impl Fairness {
+    /// A new job's standing.
+    pub(crate) fn admit(&mut self, priority: i32) -> Share {
+        let level = self.levels.entry(priority).or_default();
+        level.jobs += 1;
+        Share { priority, served_ns: level.floor_ns, is_ready: false }
+    }
+
+    /// Forgets a job.
+    pub(crate) fn retire(&mut self, job: JobId, mut share: Share) {
+        self.set_ready(job, &mut share, false);
+        if let Some(level) = self.levels.get_mut(&share.priority) {
+            level.jobs -= 1;
+            if level.jobs == 0 {
+                self.levels.remove(&share.priority);
+            }
+        }
+    }
+
+    /// Tells whether the job has anything to hand out.
+    pub(crate) fn set_ready(&mut self, job: JobId, share: &mut Share, is_ready: bool) {
+        if share.is_ready == is_ready {
+            return;
+        }
+        share.is_ready = is_ready;
+        if is_ready {
+            let floor_ns = self.levels.get(&share.priority).map_or(0, |level| level.floor_ns);
+            share.served_ns = share.served_ns.max(floor_ns);
+            self.ready.insert(share.turn(job));
+        } else {
+            self.ready.remove(&share.turn(job));
+        }
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn first(&self) -> Option<JobId> {
+        self.ready.first().map(|turn| turn.job)
+    }
+
+    /// The job whose turn it was took it, for so much slot-time as far as is known.
+    pub(crate) fn serve(&mut self, job: JobId, share: &mut Share, expected_ns: u64) {
+        if let Some(level) = self.levels.get_mut(&share.priority) {
+            level.floor_ns = level.floor_ns.max(share.served_ns);
+        }
+        self.correct(job, share, expected_ns, 0);
+    }
+
+    /// Slot-time turned out to be more or less than was expected.
+    pub(crate) fn correct(&mut self, job: JobId, share: &mut Share, more_ns: u64, less_ns: u64) {
+        let turn = share.turn(job);
+        share.served_ns = (share.served_ns + u128::from(more_ns)).saturating_sub(u128::from(less_ns));
+        if share.is_ready && turn.served_ns != share.served_ns {
+            self.ready.remove(&turn);
+            self.ready.insert(share.turn(job));
+        }
+    }
+
+    pub(crate) fn ready_jobs(&self) -> usize {
+        self.ready.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: JobId = JobId(1);
+    const B: JobId = JobId(2);
+
+    #[test]
+    fn the_higher_priority_goes_first_however_much_it_had() {
+        let mut fairness = Fairness::default();
+        let (mut low, mut high) = (fairness.admit(0), fairness.admit(1));
+        fairness.set_ready(A, &mut low, true);
+        fairness.set_ready(B, &mut high, true);
+        fairness.serve(B, &mut high, 1_000_000);
+        assert_eq!(fairness.first(), Some(B));
+    }
+
+    #[test]
+    fn jobs_of_one_priority_take_turns_by_slot_time() {
+        let mut fairness = Fairness::default();
+        let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
+        fairness.set_ready(A, &mut a, true);
+        fairness.set_ready(B, &mut b, true);
+        let mut turns = Vec::new();
+        for _ in 0..8 {
+            let job = fairness.first();
+            turns.extend(job.map(|job| job.0));
+            if job == Some(A) { fairness.serve(A, &mut a, 30) } else { fairness.serve(B, &mut b, 10) }
+        }
+        assert_eq!(turns, [1, 2, 2, 2, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_new_job_starts_beside_the_others_and_not_before_them() {
+        let mut fairness = Fairness::default();
+        let mut a = fairness.admit(0);
+        fairness.set_ready(A, &mut a, true);
+        for _ in 0..100 {
+            fairness.serve(A, &mut a, 10);
+        }
+        let mut b = fairness.admit(0);
+        fairness.set_ready(B, &mut b, true);
+        assert_eq!(fairness.first(), Some(B), "it starts at once");
+        fairness.serve(B, &mut b, 15);
+        assert_eq!(fairness.first(), Some(A), "and does not catch up on the past");
+    }
+
+    #[test]
+    fn being_away_earns_no_credit() {
+        let mut fairness = Fairness::default();
+        let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
+        fairness.set_ready(A, &mut a, true);
+        for _ in 0..100 {
+            fairness.serve(A, &mut a, 10);
+        }
+        fairness.set_ready(B, &mut b, true);
+        fairness.serve(B, &mut b, 15);
+        assert_eq!(fairness.first(), Some(A));
+    }
+
+    #[test]
+    fn a_retired_job_leaves_nothing() {
+        let mut fairness = Fairness::default();
+        let mut a = fairness.admit(0);
+        fairness.set_ready(A, &mut a, true);
+        fairness.retire(A, a);
+        assert_eq!(fairness.first(), None);
+        assert!(fairness.levels.is_empty());
+    }
+}

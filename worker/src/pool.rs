@@ -1,0 +1,129 @@
+//! The pool: hands the batches that the coordinator sends to the slots, first come, first served.
+//!
+//! It decides little. Batches wait here until a slot has room for them, since from here they can be given back at no cost.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use poolmap_proto::v1::worker_message::Kind as Report;
+use poolmap_proto::v1::{Batch, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
+use tokio::sync::mpsc;
+
+use crate::job::Job;
+use crate::launch::{self, Ground};
+use crate::slot::driver::{COMMAND_QUEUE, Driver, Left, SlotCommand};
+use crate::slot::work::Work;
+
+/// Batches a slot holds at once: the one it runs and the next, so that it never waits for the pool.
+const BATCHES_PER_SLOT: usize = 2;
+
+/// All slots of a worker.
+pub(crate) struct Pool {
+    ground: Ground,
+    slots: Vec<Slot>,
+    jobs: HashMap<u64, Arc<Job>>,
+    waiting: VecDeque<Work>,
+    /// Which slot has which batch.
+    placed: HashMap<u64, usize>,
+    reports: mpsc::Sender<WorkerMessage>,
+}
+
+struct Slot {
+    commands: mpsc::Sender<SlotCommand>,
+    batches: usize,
+}
+
+/// A slot does not take its commands any more: its task has ended, which it never should.
+#[derive(Debug, thiserror::Error)]
+#[error("slot {} of the pool does not answer", .0 + 1)]
+pub(crate) struct SlotStuck(usize);
+
+impl Pool {
+    /// A pool of idle slots, and the channel on which they say which batches have left.
+    pub(crate) fn start(ground: Ground, reports: mpsc::Sender<WorkerMessage>) -> (Self, mpsc::Receiver<Left>) {
+        let (left, departures) = mpsc::channel(BATCHES_PER_SLOT * ground.slots);
+        let slots = (0..ground.slots).map(|slot| {
+            let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+            let driver = Driver::new(slot, receiver, left.clone(), reports.clone(), ground.tasks.clone());
+            ground.tasks.spawn(driver.run());
+            Slot { commands, batches: 0 }
+        });
+        let slots = slots.collect();
+        let pool = Self { ground, slots, jobs: HashMap::new(), waiting: VecDeque::new(), placed: HashMap::new(), reports };
+        (pool, departures)
+    }
+
+    /// The coordinator announces a job.
+    pub(crate) async fn job_started(&mut self, announced: JobStarted) {
+        let job_id = announced.job_id;
+        match launch::prepare(announced, &self.ground) {
+            Ok(job) => {
+                self.jobs.insert(job_id, Arc::new(job));
+            }
+            Err(error) => self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() })).await,
+        }
+    }
+
+    /// A batch of a job that was announced; of one that was rejected nothing is run.
+    pub(crate) fn batch(&mut self, batch: Batch) -> Result<(), SlotStuck> {
+        if let Some(job) = self.jobs.get(&batch.job_id) {
+            self.waiting.push_back(Work::new(batch, job.clone()));
+        }
+        self.place()
+    }
+
+    pub(crate) async fn take_back(&mut self, asked: TakeBack) -> Result<(), SlotStuck> {
+        let TakeBack { batch_id, count } = asked;
+        if let Some(slot) = self.placed.get(&batch_id) {
+            return self.command(*slot, SlotCommand::TakeBack { batch_id, count });
+        }
+        let Some(place) = self.waiting.iter().position(|work| work.batch_id == batch_id) else { return Ok(()) };
+        let Some(work) = self.waiting.get_mut(place) else { return Ok(()) };
+        work.give_back_unsent(count);
+        let length = work.length();
+        if work.is_finished() {
+            self.waiting.remove(place);
+        }
+        self.tell(Report::Returned(Returned { batch_id, length })).await;
+        Ok(())
+    }
+
+    /// Nothing follows of a job.
+    pub(crate) fn job_ended(&mut self, job_id: u64) -> Result<(), SlotStuck> {
+        self.jobs.remove(&job_id);
+        self.waiting.retain(|work| work.job.id != job_id);
+        (0..self.slots.len()).try_for_each(|slot| self.command(slot, SlotCommand::EndJob(job_id)))
+    }
+
+    /// A batch has left its slot, which so has room for another.
+    pub(crate) fn left(&mut self, left: Left) -> Result<(), SlotStuck> {
+        self.placed.remove(&left.batch_id);
+        if let Some(slot) = self.slots.get_mut(left.slot) {
+            slot.batches -= 1;
+        }
+        self.place()
+    }
+
+    /// Gives waiting batches to the slots with the fewest.
+    fn place(&mut self) -> Result<(), SlotStuck> {
+        while !self.waiting.is_empty() {
+            let slots = self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.batches < BATCHES_PER_SLOT);
+            let Some((place, slot)) = slots.min_by_key(|(_, slot)| slot.batches) else { return Ok(()) };
+            let Some(work) = self.waiting.pop_front() else { return Ok(()) };
+            slot.batches += 1;
+            self.placed.insert(work.batch_id, place);
+            self.command(place, SlotCommand::Run(work))?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, slot: usize, command: SlotCommand) -> Result<(), SlotStuck> {
+        let Some(entry) = self.slots.get(slot) else { return Err(SlotStuck(slot)) };
+        entry.commands.try_send(command).map_err(|_full_or_closed| SlotStuck(slot))
+    }
+
+    async fn tell(&self, report: Report) {
+        // Without a session there is nobody to tell: the worker is going away.
+        let _stopping = self.reports.send(WorkerMessage { kind: Some(report) }).await;
+    }
+}

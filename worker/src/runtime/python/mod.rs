@@ -1,0 +1,39 @@
+//! The Python runner: files carried in this program, written to a private folder for interpreters to run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+/// The runner's files, by their path in the folder.
+const FILES: &[(&str, &str)] = &[("runner.py", include_str!("runner.py"))];
+
+/// The files on disk, cheap to clone. They are removed with the last clone.
+#[derive(Clone, Debug)]
+pub(crate) struct RunnerFiles {
+    folder: Arc<TempDir>,
+    runner: PathBuf,
+}
+
+impl RunnerFiles {
+    /// Writes them to a new folder that only this user may enter.
+    pub(crate) fn write() -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("poolmap-python-").tempdir()?;
+        for (name, text) in FILES {
+            let path = folder.path().join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, text)?;
+        }
+        let runner = folder.path().join("runner.py");
+        Ok(Self { folder: Arc::new(folder), runner })
+    }
+
+    /// The file that interpreters are started with.
+    pub(crate) fn runner(&self) -> &Path {
+        debug_assert!(self.runner.starts_with(self.folder.path()), "it lies in the folder");
+        &self.runner
+    }
+}
