@@ -20,7 +20,7 @@ pub(super) fn row(tools: &Tools) -> Result<Row> {
     let input = inputs::durations(&tools.scratch, "one-ms.jsonl", &vec![1; count])?;
     let ours = |options: &str| {
         let program = poolmap_function(tools, "numpy_tasks.py", "burn")?;
-        Ok(program.args(options).arg(&input).output(Output::Watched))
+        Ok(program.arg(&input).args(options).output(Output::Watched))
     };
     let pool =
         |method: &str| Ok(script(tools, "recycle_pool.py").arg(method).arg(&input).output(Output::Watched));
