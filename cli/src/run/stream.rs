@@ -82,7 +82,7 @@ impl Streams {
     async fn interrupted(&self, job: &Job, interrupts: &mut tokio::signal::unix::Signal) -> Option<JobEnd> {
         self.feeder.abort();
         let rest = async {
-            job.cancel().await?;
+            job.cancel().await.map_err(lost)?;
             collect(job, &self.runs).await
         };
         tokio::select! {
@@ -122,7 +122,7 @@ async fn feed(
             }
         };
         // The writer is gone: the job is about to be stopped.
-        let _gone = held_bytes.wait_for(|held| *held <= HELD_BYTES_MAX).await;
+        let _gone = held_bytes.wait_for(|held| *held <= HELD_BYTES_MAX).await.map(drop);
         tags.iter().for_each(|tags| tags.insert(tasks, &chunk));
         tasks += chunk.len() as u64;
         match sender.send(chunk).await {
