@@ -133,7 +133,8 @@ impl Driver {
         }
     }
 
-    /// Sends work to the runner as long as it has room, starting or replacing it where needed.
+    /// Sends work to the runner as long as it has room, starting or replacing it where needed. While a runner comes up nothing
+    /// is sent to it, so that all can still be given back at once if it is slow.
     async fn fill(&mut self) {
         if self.queue.frames().is_empty() {
             self.lift_fence();
@@ -151,7 +152,7 @@ impl Driver {
             if self.queue.frames().len() >= FRAMES_AHEAD || (must_wait && !self.queue.frames().is_empty()) {
                 return;
             }
-            if !self.send(&job) {
+            if !self.is_ready() || !self.send(&job) {
                 return;
             }
         }
@@ -161,7 +162,8 @@ impl Driver {
     async fn start(&mut self, job: &Arc<Job>) -> bool {
         let started = self.successor.take().map_or_else(|| job.launcher.start(self.slot), Ok);
         match started {
-            Ok(runner) => {
+            Ok(mut runner) => {
+                runner.load(job.id, &job.function);
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
                 true
@@ -180,7 +182,6 @@ impl Driver {
         if budget == 0 {
             return false;
         }
-        runner.load(job.id, &job.function);
         let sequence = runner.next_sequence();
         let limit = u32::try_from(budget).unwrap_or(u32::MAX);
         let sent = self.queue.send(limit, sequence, |tasks| runner.send(tasks)).is_some();
@@ -215,6 +216,10 @@ impl Driver {
         Ok(())
     }
 
+    fn is_ready(&self) -> bool {
+        self.runner.as_ref().is_some_and(|runner| runner.warm_up.is_some())
+    }
+
     fn ready(&mut self, body: &[u8]) {
         if let (Some(runner), Some(job)) = (&mut self.runner, &self.job) {
             runner.ready();
@@ -238,6 +243,9 @@ impl Driver {
         self.learn_task_time(busy, header.sequence - front.sequence);
         self.report_until(header.sequence, Some(busy)).await?;
         self.queue.confirm(header.sequence);
+        if let Some(runner) = &mut self.runner {
+            runner.skip_outcomes(front.sequence + u64::from(front.sent_count));
+        }
         self.front_since = None;
         self.front_reported = Duration::ZERO;
         self.false_starts = 0;

@@ -125,12 +125,23 @@ impl Runner {
         self.warm_up.get_or_insert_with(|| self.started.elapsed());
     }
 
-    /// Has the function of a job loaded, unless it was the last one sent.
+    /// Has the function of a job loaded, unless that was done already.
     pub(crate) fn load(&mut self, job: u64, function: &[u8]) {
         if self.job.replace(job) != Some(job) {
             let header = Header { function: job as u32, length: function.len() as u64, ..Header::new(Kind::Function) };
             self.outbox.put_slice(&header.encode());
             self.outbox.put_slice(function);
+        }
+    }
+
+    /// Sends what the socket takes at once: a runner whose turn has not come yet can so load its function.
+    pub(crate) fn send_now(&mut self) {
+        // Nobody waits on this socket yet, so tokio does not know that it can be written to.
+        while let Ok(written) = nix::unistd::write(&self.socket, &self.outbox) {
+            self.outbox.advance(written);
+            if self.outbox.is_empty() {
+                return;
+            }
         }
     }
 
@@ -202,6 +213,11 @@ impl Runner {
             self.next_outcome += 1;
         }
         Ok(())
+    }
+
+    /// The tasks below `sequence` that have no outcome did not run: their numbers are used up.
+    pub(crate) fn skip_outcomes(&mut self, sequence: u64) {
+        self.next_outcome = self.next_outcome.max(sequence);
     }
 
     /// Takes the outcome that came in a frame.

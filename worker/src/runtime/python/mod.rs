@@ -7,7 +7,19 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The runner's files, by their path in the folder.
-const FILES: &[(&str, &str)] = &[("runner.py", include_str!("runner.py"))];
+const FILES: &[(&str, &str)] = &[
+    ("runner.py", include_str!("runner.py")),
+    ("poolmap_runner/__init__.py", include_str!("poolmap_runner/__init__.py")),
+    ("poolmap_runner/awaiting.py", include_str!("poolmap_runner/awaiting.py")),
+    ("poolmap_runner/details.py", include_str!("poolmap_runner/details.py")),
+    ("poolmap_runner/failures.py", include_str!("poolmap_runner/failures.py")),
+    ("poolmap_runner/frames.py", include_str!("poolmap_runner/frames.py")),
+    ("poolmap_runner/functions.py", include_str!("poolmap_runner/functions.py")),
+    ("poolmap_runner/prepared.py", include_str!("poolmap_runner/prepared.py")),
+    ("poolmap_runner/refusals.py", include_str!("poolmap_runner/refusals.py")),
+    ("poolmap_runner/slot.py", include_str!("poolmap_runner/slot.py")),
+    ("poolmap_runner/values.py", include_str!("poolmap_runner/values.py")),
+];
 
 /// The files on disk, cheap to clone. They are removed with the last clone.
 #[derive(Clone, Debug)]

@@ -25,6 +25,7 @@ impl Driver {
             // If it cannot be started now, that is told when its turn comes.
             if let Ok(mut successor) = job.launcher.start(self.slot) {
                 successor.load(job.id, &job.function);
+                successor.send_now();
                 self.successor = Some(successor);
             }
         }
