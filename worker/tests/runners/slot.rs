@@ -59,7 +59,12 @@ impl Slot {
         let map = SlotMap::create().unwrap();
         let their_map = SlotMap::open(map.fd().try_clone_to_owned().unwrap()).unwrap();
         let runner = std::thread::spawn(move || serve(theirs, their_map, &mut tasks()));
-        Self { socket, map, runner: Some(runner), next_sequence: 1, area_read: 0 }
+        Self { runner: Some(runner), ..Self::without_runner(socket, map) }
+    }
+
+    /// A slot whose runner is elsewhere.
+    pub(crate) fn without_runner(socket: UnixStream, map: SlotMap) -> Self {
+        Self { socket, map, runner: None, next_sequence: 1, area_read: 0 }
     }
 
     pub(crate) fn send(&mut self, header: Header, body: &[u8]) {

@@ -207,9 +207,6 @@ mod tests {
             Err("it takes 0 arguments and was given 1".to_owned())
         );
         let sum = |a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8| a + b + c + d + e + f + g + h;
-        assert_eq!(
-            Callable::<(u8, u8, u8, u8, u8, u8, u8, u8)>::call(&sum, b"[1,1,1,1,1,1,1,1]"),
-            Ok(8)
-        );
+        assert_eq!(Callable::<(u8, u8, u8, u8, u8, u8, u8, u8)>::call(&sum, b"[1,1,1,1,1,1,1,1]"), Ok(8));
     }
 }
