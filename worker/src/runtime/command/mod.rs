@@ -2,6 +2,7 @@
 //!
 //! [`template`] says what a task's command is, [`run`] runs it.
 
+mod form;
 pub mod quote;
 pub mod run;
 pub mod template;

@@ -5,7 +5,8 @@
 //! has. What it left running is left alone, and what that writes later is lost. As with any redirection to a
 //! file, `> /dev/stdout` inside a command empties what was written so far, where `>> /dev/stdout` or `>&1` do not.
 //!
-//! A command is killed when the *thread* that serves its slot ends (see [`os::Spawn`]): that thread lives as long as the worker.
+//! A command is killed when the *thread* that serves its slot ends (see [`os::Spawn`]), so that thread is to live as
+//! long as the worker.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError};
@@ -31,7 +32,7 @@ use crate::slot::serve::{Call, Outcome, Tasks};
 const NOT_FOUND: i32 = 127;
 /// Exit status, as shells have it, of a program that is there and cannot be run.
 const CANNOT_RUN: i32 = 126;
-/// The most that a command may write, to stdout and stderr together: what a record can carry, and room for the rest of it.
+/// The most that a command may write, to stdout and stderr together: what a record can carry beside its other fields.
 const MAX_OUTPUT_BYTES: u64 = (1 << 30) - 4096;
 
 /// The commands of one slot.
@@ -54,7 +55,7 @@ impl Commands {
             .loaded
             .get_mut(&call.function)
             .ok_or_else(|| cannot_run(format!("command {} is not known to this slot", call.function)))?;
-        let expanded = loaded.template.expand(&values(call.payload), call.index + 1, self.slot);
+        let expanded = loaded.template.expand(&values(call.payload), call.index.saturating_add(1), self.slot);
         let arguments: Vec<CString> = expanded
             .into_iter()
             .map(CString::new)

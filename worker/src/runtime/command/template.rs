@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use poolmap_proto::v1::Command;
 
+use super::form::{FORMS, Form};
 use super::quote::quote;
 
 const DEFAULT_REPLACEMENT: &[u8] = b"{}";
@@ -61,36 +62,6 @@ impl Which {
             Which::All => 0..count,
             Which::FromFirst(index) => one((index < count).then_some(index)),
             Which::FromLast(index) => one((index < count).then(|| count - 1 - index)),
-        }
-    }
-}
-
-/// What of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Whole,
-    WithoutExtension,
-    Name,
-    Directory,
-    NameWithoutExtension,
-}
-
-/// The endings of a replacement string and what they ask for; longer ones first.
-const FORMS: [(&[u8], Form); 4] = [
-    (b"/.", Form::NameWithoutExtension),
-    (b"//", Form::Directory),
-    (b"/", Form::Name),
-    (b".", Form::WithoutExtension),
-];
-
-impl Form {
-    fn of(self, value: &[u8]) -> &[u8] {
-        match self {
-            Form::Whole => value,
-            Form::WithoutExtension => without_extension(value),
-            Form::Name => name(value),
-            Form::Directory => directory(value),
-            Form::NameWithoutExtension => without_extension(name(value)),
         }
     }
 }
@@ -272,7 +243,7 @@ impl<'a> Reader<'a> {
             b"%" => return Some(Part::Slot),
             _ => {}
         }
-        if let Some(which) = self.which(text) {
+        if let Some(which) = self.which(text).filter(|_| self.knows_whole(text)) {
             return Some(Part::Values(which, Form::Whole));
         }
         FORMS.into_iter().find_map(|(ending, form)| {
@@ -282,6 +253,11 @@ impl<'a> Reader<'a> {
             };
             Some(Part::Values(which, form))
         })
+    }
+
+    /// `{1}` is a form of `{}`, and gone when another string stands in its place; `{1.}` and named columns remain.
+    fn knows_whole(&self, text: &[u8]) -> bool {
+        self.replacement == DEFAULT_REPLACEMENT || self.columns.iter().any(|name| name == text)
     }
 
     fn which(&self, text: &[u8]) -> Option<Which> {
@@ -306,38 +282,70 @@ fn ordinal(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse::<usize>().ok()?.checked_sub(1)
 }
 
-/// Where the last part of a path begins.
-fn name_start(path: &[u8]) -> usize {
-    memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1)
-}
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
 
-/// What follows the last slash: nothing for `trailing/`.
-fn name(path: &[u8]) -> &[u8] {
-    path.get(name_start(path)..).unwrap_or_default()
-}
+    use super::*;
 
-/// The path without the last dot of its last part and what follows it: nothing for `.hidden`.
-fn without_extension(path: &[u8]) -> &[u8] {
-    let end = memchr::memrchr(b'.', name(path)).map_or(path.len(), |dot| name_start(path) + dot);
-    path.get(..end).unwrap_or_default()
-}
-
-/// The folder that holds the file or folder of this path, as `dirname` has it.
-fn directory(path: &[u8]) -> &[u8] {
-    let above = without_trailing_slashes(path);
-    if above.is_empty() {
-        return if path.is_empty() { b"." } else { b"/" };
+    fn command(words: &[Vec<u8>], columns: &[Vec<u8>], replacement: &[u8], shell: bool) -> Command {
+        let all = |all: &[Vec<u8>]| all.iter().map(|one| Bytes::copy_from_slice(one)).collect();
+        let replacement = Bytes::copy_from_slice(replacement);
+        Command { words: all(words), shell, replacement, columns: all(columns) }
     }
-    match above.get(..name_start(above)).unwrap_or_default() {
-        b"" => b".",
-        parent => match without_trailing_slashes(parent) {
-            b"" => b"/",
-            parent => parent,
-        },
-    }
-}
 
-fn without_trailing_slashes(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    path.get(..end).unwrap_or_default()
+    /// Bytes that are likely to be, or nearly be, replacement strings.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(
+            prop_oneof![prop::sample::select(b"{}{}12-./#%x".as_slice()), any::<u8>()],
+            0..12,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_command_and_no_payload_are_too_odd(
+            words in prop::collection::vec(text(), 0..4),
+            columns in prop::collection::vec(text(), 0..3),
+            replacement in text(), shell: bool, payload: Vec<u8>, task_number: u64, slot: usize,
+        ) {
+            if let Ok(template) = Template::new(&command(&words, &columns, &replacement, shell)) {
+                let values = values(&payload);
+                let _arguments = template.expand(&values, task_number, slot);
+                let _line = template.dry_run_line(&values, task_number, slot);
+            }
+        }
+
+        #[test]
+        fn values_reach_the_program_as_they_are(values in prop::collection::vec(any::<Vec<u8>>(), 1..5)) {
+            let template = Template::new(&command(&[b"program".to_vec()], &[], b"", false))?;
+            let borrowed: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+            let arguments = template.expand(&borrowed, 1, 1);
+            prop_assert_eq!(arguments.get(1..), Some(values.as_slice()));
+        }
+    }
+
+    #[test]
+    fn a_payload_is_values_that_each_end_with_a_nul() {
+        assert_eq!(values(b""), Vec::<&[u8]>::new());
+        assert_eq!(values(b"\0"), [b""]);
+        assert_eq!(values(b"a\0\0"), [b"a".as_slice(), b""]);
+        assert_eq!(values(b"a\0b"), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn a_command_needs_words_without_nul() {
+        assert_eq!(Template::new(&Command::default()), Err(TemplateError::Empty));
+        assert_eq!(Template::new(&command(&[b"a\0".to_vec()], &[], b"", false)), Err(TemplateError::Nul));
+    }
+
+    #[test]
+    fn an_empty_word_stays_an_argument() -> Result<(), TemplateError> {
+        let template =
+            Template::new(&command(&[b"p".to_vec(), Vec::new(), b"{}".to_vec()], &[], b"", false))?;
+        assert_eq!(template.expand(&[b"v"], 1, 1), [b"p".to_vec(), Vec::new(), b"v".to_vec()]);
+        assert_eq!(template.dry_run_line(&[b"v w"], 1, 1), b"p '' 'v w'");
+        Ok(())
+    }
 }

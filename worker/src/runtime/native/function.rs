@@ -15,7 +15,7 @@ use crate::slot::record::Failure;
 ///
 /// Implemented for all functions and closures of up to eight arguments that can be read from JSON; `Arguments` is
 /// the tuple of their types.
-pub trait NativeFunction<Arguments>: Send + Sync + 'static {
+pub trait Callable<Arguments>: Send + Sync + 'static {
     /// What the function returns.
     type Value;
 
@@ -23,7 +23,7 @@ pub trait NativeFunction<Arguments>: Send + Sync + 'static {
     fn call(&self, arguments: &[u8]) -> Result<Self::Value, String>;
 }
 
-impl<Function, Value> NativeFunction<()> for Function
+impl<Function, Value> Callable<()> for Function
 where
     Function: Fn() -> Value + Send + Sync + 'static,
 {
@@ -40,7 +40,7 @@ where
 
 macro_rules! native_function {
     ($($argument:ident: $type:ident),+) => {
-        impl<Function, Value, $($type),+> NativeFunction<($($type,)+)> for Function
+        impl<Function, Value, $($type),+> Callable<($($type,)+)> for Function
         where
             Function: Fn($($type),+) -> Value + Send + Sync + 'static,
             $($type: DeserializeOwned,)+
@@ -105,7 +105,7 @@ type Erased = dyn Fn(&[u8], &mut Vec<u8>) -> Result<(), Failure> + Send + Sync;
 impl Registered {
     pub(super) fn plain<F, Arguments>(name: String, function: F) -> Self
     where
-        F: NativeFunction<Arguments, Value: Serialize>,
+        F: Callable<Arguments, Value: Serialize>,
     {
         Self(Arc::new(move |arguments, value| {
             let returned = function.call(arguments).map_err(|reason| mismatch(&name, &reason))?;
@@ -115,7 +115,7 @@ impl Registered {
 
     pub(super) fn fallible<F, Arguments, Value, Error>(name: String, function: F) -> Self
     where
-        F: NativeFunction<Arguments, Value = Result<Value, Error>>,
+        F: Callable<Arguments, Value = Result<Value, Error>>,
         Value: Serialize,
         Error: Display,
     {
@@ -180,7 +180,7 @@ mod tests {
     fn arguments_that_do_not_fit_are_explained() {
         let explained = |json: &str| {
             let function = |count: u32, name: String| format!("{name}{count}");
-            NativeFunction::<(u32, String)>::call(&function, json.as_bytes())
+            Callable::<(u32, String)>::call(&function, json.as_bytes())
         };
         assert_eq!(explained(r#"[1, "x"]"#), Ok("x1".to_owned()));
         for (json, expected) in [
@@ -201,15 +201,12 @@ mod tests {
 
     #[test]
     fn functions_of_no_argument_and_of_eight_are_called() {
-        assert_eq!(NativeFunction::<()>::call(&|| 7, b"[]"), Ok(7));
+        assert_eq!(Callable::<()>::call(&|| 7, b"[]"), Ok(7));
         assert_eq!(
-            NativeFunction::<()>::call(&|| 7, b"[1]"),
+            Callable::<()>::call(&|| 7, b"[1]"),
             Err("it takes 0 arguments and was given 1".to_owned())
         );
         let sum = |a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8| a + b + c + d + e + f + g + h;
-        assert_eq!(
-            NativeFunction::<(u8, u8, u8, u8, u8, u8, u8, u8)>::call(&sum, b"[1,1,1,1,1,1,1,1]"),
-            Ok(8)
-        );
+        assert_eq!(Callable::<(u8, u8, u8, u8, u8, u8, u8, u8)>::call(&sum, b"[1,1,1,1,1,1,1,1]"), Ok(8));
     }
 }

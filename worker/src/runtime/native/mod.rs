@@ -17,7 +17,7 @@ use std::time::Instant;
 use poolmap_proto::v1::{JobStarted, function::Kind};
 use prost::Message as _;
 
-pub use function::NativeFunction;
+pub use function::Callable;
 pub use registry::{Registry, UnknownFunction};
 
 use crate::os;

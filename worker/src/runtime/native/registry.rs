@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use super::function::{NativeFunction, Registered};
+use super::function::{Callable, Registered};
 
 /// Names that an error lists before it only counts the others.
 const MAX_LISTED_NAMES: usize = 20;
@@ -37,7 +37,7 @@ impl Registry {
     #[must_use]
     pub fn function<F, Arguments>(self, name: impl Into<String>, function: F) -> Self
     where
-        F: NativeFunction<Arguments, Value: Serialize>,
+        F: Callable<Arguments, Value: Serialize>,
     {
         let name = name.into();
         let function = Registered::plain(name.clone(), function);
@@ -50,7 +50,7 @@ impl Registry {
     #[must_use]
     pub fn fallible<F, Arguments, Value, Error>(self, name: impl Into<String>, function: F) -> Self
     where
-        F: NativeFunction<Arguments, Value = Result<Value, Error>>,
+        F: Callable<Arguments, Value = Result<Value, Error>>,
         Value: Serialize,
         Error: Display,
     {
