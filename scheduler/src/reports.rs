@@ -69,7 +69,11 @@ impl Scheduler {
         let Some(batch) = self.reported(worker, id, fits) else { return };
         let tail = batch.range.after(length);
         let was_asked = batch.question == Question::Open;
-        batch.question = if was_asked && tail.count == 0 { Question::InVain } else { Question::None };
+        if tail.count > 0 {
+            batch.question = Question::None;
+        } else if was_asked {
+            batch.question = Question::InVain;
+        }
         let refund_ns = batch.uncharge(tail.count);
         batch.range = batch.range.until(length);
         let (job_id, tries) = (batch.job, batch.tries);
