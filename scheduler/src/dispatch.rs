@@ -18,7 +18,7 @@ impl Scheduler {
         }
         while self.may_ask() {
             let Some(batch) = self.candidates.best(now) else { break };
-            self.ask(batch, actions);
+            self.consider(now, batch, actions);
         }
     }
 
@@ -85,8 +85,14 @@ impl Scheduler {
         self.workers.idle_slots() > self.candidates.asked && self.fairness.first().is_none()
     }
 
-    fn ask(&mut self, id: BatchId, actions: &mut Vec<Action>) {
+    /// Asks a batch for a part of its tasks, unless its place was that of an older estimate. Then it only gets its right
+    /// place: the estimate may have changed many times in between, and this is paid once.
+    fn consider(&mut self, now: Time, id: BatchId, actions: &mut Vec<Action>) {
+        self.place_candidate(id);
         let Some(batch) = self.batches.get_mut(&id) else { return };
+        if !batch.place.is_some_and(|place| place.is_worth_asking(now)) {
+            return;
+        }
         actions.push(Action::TakeBack { worker: batch.worker, batch: id, count: tasks_to_ask(batch) });
         batch.question = Question::Open;
         self.candidates.asked += 1;

@@ -61,7 +61,7 @@ impl Scheduler {
             counts.done += u64::from(count);
         });
         job.sizing.observe(count, busy_ns, &self.config);
-        self.fairness.correct(id, &mut job.share, busy_ns, charged_ns);
+        self.fairness.settle(id, &mut job.share, charged_ns, busy_ns);
     }
 
     pub(crate) fn returned(&mut self, worker: WorkerId, id: BatchId, length: u32, actions: &mut Vec<Action>) {
@@ -112,7 +112,7 @@ impl Scheduler {
         let refund_ns = batch.uncharge(tail.count);
         self.give_up(batch.job, tail, batch.tries, refund_ns, actions);
         if running > 0 {
-            self.blame(batch.job, batch.rest().until(1), batch.tries, actions);
+            self.blame(batch.job, batch.rest().until(1), batch.tries, batch.charged_ns, actions);
         }
         self.settle_job(batch.job, actions);
     }
@@ -120,14 +120,16 @@ impl Scheduler {
     /// Takes back tasks that a worker will not run.
     fn give_up(&mut self, id: JobId, range: Range, tries: Tries, refund_ns: u64, actions: &mut Vec<Action>) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            self.fairness.correct(id, &mut job.share, 0, refund_ns);
+            self.fairness.settle(id, &mut job.share, refund_ns, 0);
         }
         self.unassign(id, range, tries, actions);
     }
 
     /// A task was running when its child or worker died: it runs again, alone, until it has done so too often.
-    fn blame(&mut self, id: JobId, task: Range, tries: Tries, actions: &mut Vec<Action>) {
+    /// The time it had is not known; what was expected of it counts.
+    fn blame(&mut self, id: JobId, task: Range, tries: Tries, charged_ns: u64, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.fairness.settle(id, &mut job.share, charged_ns, charged_ns);
         let (index, next) = (task.first, tries.after_crash());
         if job.is_cancelled {
             self.unassign(id, task, tries, actions);

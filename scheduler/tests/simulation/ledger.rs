@@ -316,16 +316,16 @@ impl Checked {
     pub(crate) fn handle(&mut self, now: Time, event: Event) -> &[Action] {
         self.actions.clear();
         self.ledger.told.clear();
+        let what = format!("{event:?} at {now:?}");
         self.ledger.apply(&event);
-        self.scheduler.handle(now, event.clone(), &mut self.actions);
-
+        self.scheduler.handle(now, event, &mut self.actions);
         if let Err(broken) = self.scheduler.check_invariants() {
-            panic!("after {event:?} at {now:?}: {broken}");
+            panic!("after {what}: {broken}");
         }
         let mut told: Vec<Told> = self.actions.iter().flat_map(told_by).collect();
         told.sort_unstable();
         self.ledger.told.sort_unstable();
-        assert_eq!(told, self.ledger.told, "outcomes of {event:?} at {now:?}");
+        assert_eq!(told, self.ledger.told, "outcomes of {what}");
         for action in &self.actions {
             self.ledger.obey(action, self.capacity_factor);
         }

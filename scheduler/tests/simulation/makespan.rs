@@ -81,9 +81,9 @@ fn nanoseconds(value: f64) -> u64 {
 #[test]
 fn equal_tasks_keep_every_slot_busy() {
     assert_efficient("2,000 of 1 ms, 2 slots", &[host(2)], &[MS; 2_000], 0.98);
-    assert_efficient("100,000 of 20 us, 2 slots", &[host(2)], &[20 * US; 100_000], 0.98);
+    assert_efficient("100,000 of 20 us, 2 slots", &[host(2)], &vec![20 * US; 100_000], 0.98);
     assert_efficient("1,000 of 100 ms, 2 hosts of 4", &[host(4), host(4)], &[100 * MS; 1_000], 0.98);
-    assert_efficient("10,000 of 10 ms, 16 hosts of 4", &vec![host(4); 16], &[10 * MS; 10_000], 0.95);
+    assert_efficient("10,000 of 10 ms, 16 hosts of 4", &vec![host(4); 16], &vec![10 * MS; 10_000], 0.95);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn long_tasks_at_the_end_are_spread_over_all_slots() {
 fn a_slow_host_does_not_hold_up_the_end() {
     let mut hosts = vec![host(2); 4];
     hosts.push(Nature { slowness: 5, ..host(2) });
-    assert_efficient("10,000 of 1 ms, 4 hosts of 2 and a slow one", &hosts, &[MS; 10_000], 0.95);
+    assert_efficient("10,000 of 1 ms, 4 hosts of 2 and a slow one", &hosts, &vec![MS; 10_000], 0.95);
     assert_efficient("2,000 of 20 ms, 4 hosts of 2 and a slow one", &hosts, &[20 * MS; 2_000], 0.95);
 }
 
@@ -148,6 +148,6 @@ fn an_idle_slot_asks_a_few_times_and_not_for_ever() {
     let hosts = vec![host(2); 50];
     let cluster = run(&hosts, &[2_000 * MS, 2_000 * MS, MS, MS], None);
     assert!(cluster.seen.count("questions") <= 8, "{} questions", cluster.seen.count("questions"));
-    let cluster = run(&hosts, &[5 * MS; 5_000], None);
+    let cluster = run(&hosts, &vec![5 * MS; 5_000], None);
     assert!(cluster.seen.count("questions") <= 200, "{} questions", cluster.seen.count("questions"));
 }
