@@ -33,40 +33,33 @@ struct Cost {
     batches: u64,
     task_ns: f64,
     batch_ns: f64,
-    queued_bytes: Option<f64>,
 }
 
 fn main() {
+    for (chunk, how) in [(CHUNK, "in chunks of 10,000"), (1, "one by one")] {
+        if let Some(bytes) = queued_bytes(MOST_TASKS, chunk) {
+            println!("{MOST_TASKS} tasks that wait, added {how}: {bytes:.3} bytes per task");
+        }
+    }
     println!(
-        "{:>8} {:>9} {:>10} {:>10} {:>8} {:>9} {:>11}",
-        "workers", "task", "tasks", "batches", "ns/task", "ns/batch", "bytes/task"
+        "{:>8} {:>6} {:>9} {:>8} {:>8} {:>9}",
+        "workers", "task", "tasks", "batches", "ns/task", "ns/batch"
     );
     for (name, task_ns) in [("10 us", 10_000), ("1 ms", 1_000_000), ("1 s", 1_000_000_000)] {
         for workers in [10, 100, 1_000, 10_000] {
             let per_batch = (20_000_000 / task_ns).max(1);
             let tasks = MOST_TASKS.min(MOST_BATCHES * per_batch);
-            let cost = measure(workers, tasks, task_ns);
-            let bytes = cost.queued_bytes.map_or("-".into(), |bytes| format!("{bytes:.3}"));
-            println!(
-                "{workers:>8} {name:>9} {:>10} {:>10} {:>8.1} {:>9.0} {bytes:>11}",
-                cost.tasks, cost.batches, cost.task_ns, cost.batch_ns
-            );
+            let Cost { tasks, batches, task_ns, batch_ns } = measure(workers, tasks, task_ns);
+            println!("{workers:>8} {name:>6} {tasks:>9} {batches:>8} {task_ns:>8.1} {batch_ns:>9.0}");
         }
     }
 }
 
 /// Queues the tasks of one job, lets workers come, and runs until all is done.
 fn measure(workers: u64, tasks: u64, task_ns: u64) -> Cost {
-    let mut scheduler = Scheduler::new(Config::default());
-    let mut actions = Vec::new();
-    let options = JobOptions { priority: 0, crash_limit: 3, max_tasks_per_child: None };
-    let before = resident_bytes();
     let begun = Instant::now();
-    scheduler.handle(Time(0), Event::JobSubmitted { job: JOB, options }, &mut actions);
-    for _ in 0..tasks / u64::from(CHUNK) {
-        scheduler.handle(Time(0), Event::TasksAdded { job: JOB, count: CHUNK }, &mut actions);
-    }
-    let after = resident_bytes();
+    let mut actions = Vec::new();
+    let mut scheduler = queue(tasks, CHUNK, &mut actions);
     scheduler.handle(Time(0), Event::JobClosed { job: JOB }, &mut actions);
     for worker in 1..=workers {
         let event = Event::WorkerJoined { worker: WorkerId(worker), slots: SLOTS };
@@ -79,10 +72,27 @@ fn measure(workers: u64, tasks: u64, task_ns: u64) -> Cost {
         batches,
         task_ns: spent_ns / tasks as f64,
         batch_ns: spent_ns / batches as f64,
-        queued_bytes: before
-            .zip(after)
-            .map(|(before, after)| after.saturating_sub(before) as f64 / tasks as f64),
     }
+}
+
+/// A scheduler with so many tasks that wait.
+fn queue(tasks: u64, chunk: u32, actions: &mut Vec<Action>) -> Scheduler {
+    let mut scheduler = Scheduler::new(Config::default());
+    let options = JobOptions { priority: 0, crash_limit: 3, max_tasks_per_child: None };
+    scheduler.handle(Time(0), Event::JobSubmitted { job: JOB, options }, actions);
+    for _ in 0..tasks / u64::from(chunk) {
+        scheduler.handle(Time(0), Event::TasksAdded { job: JOB, count: chunk }, actions);
+    }
+    scheduler
+}
+
+/// What a task that waits costs, where the system tells.
+fn queued_bytes(tasks: u64, chunk: u32) -> Option<f64> {
+    let before = resident_bytes()?;
+    let scheduler = queue(tasks, chunk, &mut Vec::new());
+    let bytes = resident_bytes()?.saturating_sub(before) as f64 / tasks as f64;
+    drop(scheduler);
+    Some(bytes)
 }
 
 /// Ends batch after batch until there are none; returns how many there were.

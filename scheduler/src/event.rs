@@ -29,8 +29,8 @@ pub struct JobOptions {
     pub max_tasks_per_child: Option<u32>,
 }
 
-/// Something that happened. Facts that come from peers may be late, repeated or wrong: the scheduler counts and
-/// ignores what it does not know.
+/// Something that happened. Facts that come from peers may be late, repeated or wrong: what does not fit what is known
+/// (an unknown name, a batch of another worker, more tasks than the batch has) is counted and ignored as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A client created a job.
@@ -53,7 +53,7 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-    /// Stop a job: what has not begun never will.
+    /// Stop a job: what has not begun never will. This closes it too.
     JobCancelled {
         /// The job.
         job: JobId,
@@ -90,12 +90,13 @@ pub enum Event {
         worker: WorkerId,
         /// The batch.
         batch: BatchId,
-        /// How many tasks.
+        /// How many tasks; at least 1.
         count: u32,
         /// Time their slot spent on them, in nanoseconds.
         busy_ns: u64,
     },
-    /// A batch now has only `length` tasks; none beyond has begun or ever will on this worker.
+    /// A batch now has only `length` tasks; none beyond has begun or ever will on this worker. The answer to
+    /// `TakeBack`, also if there was nothing to give; a worker may say so unasked.
     Returned {
         /// Who says so.
         worker: WorkerId,
