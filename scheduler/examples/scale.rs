@@ -4,7 +4,8 @@
 //! cargo run --release -p poolmap-scheduler --example scale
 //! ```
 //!
-//! Every batch ends as soon as its turn comes, on a virtual clock, so that nothing but the scheduler is measured.
+//! Every batch ends as soon as its turn comes, on a virtual clock, so that nothing but the scheduler is
+//! measured.
 #![expect(clippy::print_stdout, reason = "a table is what this program is for")]
 
 use std::collections::VecDeque;

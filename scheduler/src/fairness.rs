@@ -37,8 +37,9 @@ struct Turn {
 /// What the jobs of one priority have in common.
 #[derive(Debug, Default)]
 struct Level {
-    /// Slot-time that the job with the last turn has had, as measured: an expectation that was wrong must not last.
-    /// Who becomes ready starts here at least: being away earns no credit, and being new is no drawback.
+    /// Slot-time that the job with the last turn has had, as measured: an expectation that was wrong must not
+    /// last. Who becomes ready starts here at least: being away earns no credit, and being new is no
+    /// drawback.
     floor_ns: u128,
     jobs: usize,
 }

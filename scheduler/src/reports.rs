@@ -1,7 +1,7 @@
 //! What workers report of their batches, and workers that are gone.
 //!
-//! A report counts if its batch is in flight, is with that worker, and has all the tasks that the report speaks of.
-//! Any other is late or wrong; it is counted and ignored as a whole.
+//! A report counts if its batch is in flight, is with that worker, and has all the tasks that the report
+//! speaks of. Any other is late or wrong; it is counted and ignored as a whole.
 
 use crate::action::Action;
 use crate::batch::{Batch, Question, Stage};
@@ -89,9 +89,9 @@ impl Scheduler {
         }
     }
 
-    /// Every batch of the worker is lost. In one that had begun, a task was running and is to blame as if it had
-    /// killed its child: it may be what killed the worker. Batches go back last first, so that their tasks
-    /// queue in their order.
+    /// Every batch of the worker is lost. In one that had begun, a task was running and is to blame as if it
+    /// had killed its child: it may be what killed the worker. Batches go back last first, so that their
+    /// tasks queue in their order.
     pub(crate) fn worker_left(&mut self, id: WorkerId, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.leave(id) else {
             self.ignored.reports += 1;
@@ -103,8 +103,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends a batch whose child or worker died. The first task that has not ended is to blame if one `was_running`;
-    /// the others go back as they were.
+    /// Ends a batch whose child or worker died. The first task that has not ended is to blame if one
+    /// `was_running`; the others go back as they were.
     fn lose_batch(&mut self, id: BatchId, was_running: bool, actions: &mut Vec<Action>) {
         let Some(mut batch) = self.forget_batch(id) else { return };
         let running = u32::from(was_running).min(batch.remaining());
@@ -125,8 +125,8 @@ impl Scheduler {
         self.unassign(id, range, tries, actions);
     }
 
-    /// A task was running when its child or worker died: it runs again, alone, until it has done so too often.
-    /// The time it had is not known; what was expected of it counts.
+    /// A task was running when its child or worker died: it runs again, alone, until it has done so too
+    /// often. The time it had is not known; what was expected of it counts.
     fn blame(&mut self, id: JobId, task: Range, tries: Tries, charged_ns: u64, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         self.fairness.settle(id, &mut job.share, charged_ns, charged_ns);

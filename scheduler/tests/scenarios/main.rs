@@ -1,5 +1,5 @@
-//! One rule of the scheduler per test, told as a story: what was given, what happened, and exactly what was done
-//! about it.
+//! One rule of the scheduler per test, told as a story: what was given, what happened, and exactly what was
+//! done about it.
 
 mod batches;
 mod cancelling;

@@ -1,5 +1,5 @@
-//! The little language of the scenarios. Jobs, workers and batches are numbers; batches are numbered by the scheduler
-//! from 1 in the order in which they are handed out.
+//! The little language of the scenarios. Jobs, workers and batches are numbers; batches are numbered by the
+//! scheduler from 1 in the order in which they are handed out.
 
 use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId};
 

@@ -2,8 +2,8 @@
 
 use crate::story::*;
 
-/// Worker 1 has two batches of 10 tasks of `each_ns`, the first of which has run one task; worker 2 has come since
-/// and idles.
+/// Worker 1 has two batches of 10 tasks of `each_ns`, the first of which has run one task; worker 2 has come
+/// since and idles.
 fn two_batches_and_an_idle_slot(each_ns: u64) -> (Story, Vec<poolmap_scheduler::Action>) {
     let mut story = Story::with_workers(&[1]);
     story.job(1, in_batches_of(10), 20);

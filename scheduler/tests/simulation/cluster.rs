@@ -1,5 +1,5 @@
-//! The cluster: a virtual clock, a queue of what happens when, connections with delays, and the shell around the
-//! scheduler that carries its actions out.
+//! The cluster: a virtual clock, a queue of what happens when, connections with delays, and the shell around
+//! the scheduler that carries its actions out.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -301,8 +301,8 @@ impl Cluster {
         self.say(id, Event::WorkerJoined { worker: id, slots });
     }
 
-    /// A worker dies or is out of reach, and comes back under another name. What it said before its death still
-    /// arrives; what a lost connection held up arrives after the worker was given up.
+    /// A worker dies or is out of reach, and comes back under another name. What it said before its death
+    /// still arrives; what a lost connection held up arrives after the worker was given up.
     fn lose(&mut self, id: WorkerId, is_dead: bool) {
         let noticed_at = self.now + self.rng.below(30_000_000);
         if is_dead {

@@ -1,5 +1,5 @@
-//! The naive model: a record for every task, and what each event must do to it. It knows nothing of policy; where the
-//! scheduler has a choice (who gets what, and when) it checks that the choice is legal.
+//! The naive model: a record for every task, and what each event must do to it. It knows nothing of policy;
+//! where the scheduler has a choice (who gets what, and when) it checks that the choice is legal.
 
 use std::collections::BTreeMap;
 
@@ -293,8 +293,8 @@ impl Ledger {
     }
 }
 
-/// A scheduler beside its ledger. After every event it checks the invariants, and that what the scheduler said is what
-/// the ledger expected.
+/// A scheduler beside its ledger. After every event it checks the invariants, and that what the scheduler
+/// said is what the ledger expected.
 pub(crate) struct Checked {
     pub(crate) scheduler: Scheduler,
     pub(crate) ledger: Ledger,

@@ -1,5 +1,5 @@
-//! How close to the best possible whole jobs come: the least time is what the slots need together, or the longest
-//! task alone. Virtual time only: nothing here is measured.
+//! How close to the best possible whole jobs come: the least time is what the slots need together, or the
+//! longest task alone. Virtual time only: nothing here is measured.
 
 use poolmap_scheduler::{Config, Event, JobId, JobOptions};
 

@@ -125,7 +125,8 @@ impl Node {
         }
     }
 
-    /// Gives back what has not begun, at most `count` tasks. Returns how many, or `None` if the batch is over.
+    /// Gives back what has not begun, at most `count` tasks. Returns how many, or `None` if the batch is
+    /// over.
     pub(crate) fn take_back(&mut self, batch: BatchId, count: u32, reports: &mut Vec<Event>) -> Option<u32> {
         let running = self.slots.iter_mut().filter_map(|slot| slot.load.as_mut()).map(|load| (1, load));
         let waiting = self.waiting.iter_mut().map(|load| (0, load));
