@@ -21,7 +21,9 @@ pub enum Action {
         /// Attempt number of all of them, from 1.
         attempt: u32,
     },
-    /// Ask a worker to give back at most `count` tasks from the end of a batch, such as have not begun.
+    /// Ask a worker to give back at most `count` tasks from the end of a batch, such as have not begun. It
+    /// answers with
+    /// `Returned`, unless the batch is over.
     TakeBack {
         /// Whom to ask.
         worker: WorkerId,

@@ -3,32 +3,33 @@
 /// The scheduler's tunables. [`Config::default`] is meant for everybody; tests choose others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Time that a batch should take, in nanoseconds. A hand-over costs tens of microseconds, so that 20 ms makes
-    /// it a thousandth of the work, while slots still finish within an eye-blink of each other.
+    /// Time that a batch should take, in nanoseconds. A hand-over costs tens of microseconds, so that 20 ms
+    /// makes it a thousandth of the work, while slots still finish within an eye-blink of each other.
     pub target_batch_ns: u64,
-    /// A batch may be at most so many times larger than the largest that ended within the target. Four reaches
-    /// 65,536 in eight steps, and bounds the damage of a first impression to four targets.
+    /// A batch may be at most so many times larger than the largest that ended within the target. Four
+    /// reaches 65,536 in eight steps, and bounds the damage of a first impression to four targets.
     pub growth_factor: u32,
-    /// Most tasks in a batch: more gains nothing even at a hundred nanoseconds a task, and reports stay small.
+    /// Most tasks in a batch: more gains nothing even at a hundred nanoseconds a task, and reports stay
+    /// small.
     pub max_batch_tasks: u32,
-    /// A batch is at most the job's queue divided by all slots and this number. With two, a batch is at most half of a
-    /// slot's fair share of what remains, so that sizes fall geometrically towards the end.
+    /// A batch is at most the job's queue divided by all slots and this number. With two, a batch is at most
+    /// half of a slot's fair share of what remains, so that sizes fall geometrically towards the end.
     pub tail_divisor: u32,
-    /// The time per task is the mean over about so much recent slot time, in nanoseconds. Fifty targets average out
-    /// uneven tasks and still forget within a second of work.
+    /// The time per task is the mean over about so much recent slot time, in nanoseconds. Fifty targets
+    /// average out uneven tasks and still forget within a second of work.
     pub estimate_window_ns: u64,
     /// Batches per slot that wait at the worker beside the one that runs. One hides the round trip as long as
     /// a batch takes longer than it; a second would only be harder to take back.
     pub lookahead_batches: u32,
-    /// A batch expected to take longer than this, in nanoseconds, is not sent ahead: against half a second a round
-    /// trip is nothing, and a task that waits at the wrong worker is a loss.
+    /// A batch expected to take longer than this, in nanoseconds, is not sent ahead: against half a second a
+    /// round trip is nothing, and a task that waits at the wrong worker is a loss.
     pub lookahead_below_ns: u64,
-    /// Tasks are taken back if they are expected to take at least so long together, in nanoseconds; less is done
-    /// before it has travelled.
+    /// Tasks are taken back if they are expected to take at least so long together, in nanoseconds; less is
+    /// done before it has travelled.
     pub take_back_above_ns: u64,
-    /// A batch that has not progressed for so many times what all of its rest should take (and one target more, for
-    /// reports that travel together) is stuck in one task: what waits behind that task is worth taking back
-    /// however short it looks.
+    /// A batch that has not progressed for so many times what all of its rest should take (and one target
+    /// more, for reports that travel together) is stuck in one task: what waits behind that task is worth
+    /// taking back however short it looks.
     pub overdue_factor: u32,
 }
 

@@ -1,5 +1,5 @@
-//! What follows from the state after every event: tasks for whoever has room, and questions for whoever has too
-//! much.
+//! What follows from the state after every event: tasks for whoever has room, and questions for whoever has
+//! too much.
 
 use crate::action::Action;
 use crate::batch::{Batch, Question, Stage};
@@ -18,12 +18,12 @@ impl Scheduler {
         }
         while self.may_ask() {
             let Some(batch) = self.candidates.best(now) else { break };
-            self.ask(batch, actions);
+            self.consider(now, batch, actions);
         }
     }
 
-    /// Hands out one batch of the job whose turn it is; `None` if nobody has room for it. Others do not take its
-    /// turn then: they would keep every slot busy before it for ever.
+    /// Hands out one batch of the job whose turn it is; `None` if nobody has room for it. Others do not take
+    /// its turn then: they would keep every slot busy before it for ever.
     fn assign_next(&mut self, now: Time, id: JobId, actions: &mut Vec<Action>) -> Option<()> {
         let (worker, room) = self.workers.least_loaded(self.config.lookahead_batches)?;
         let job = self.jobs.get_mut(&id)?;
@@ -79,14 +79,20 @@ impl Scheduler {
         action
     }
 
-    /// Whether an idle slot could use what a busy one has too much: nothing waits, and there are fewer unanswered
-    /// questions than idle slots.
+    /// Whether an idle slot could use what a busy one has too much: nothing waits, and there are fewer
+    /// unanswered questions than idle slots.
     pub(crate) fn may_ask(&self) -> bool {
         self.workers.idle_slots() > self.candidates.asked && self.fairness.first().is_none()
     }
 
-    fn ask(&mut self, id: BatchId, actions: &mut Vec<Action>) {
+    /// Asks a batch for a part of its tasks, unless its place was that of an older estimate. Then it only
+    /// gets its right place: the estimate may have changed many times in between, and this is paid once.
+    fn consider(&mut self, now: Time, id: BatchId, actions: &mut Vec<Action>) {
+        self.place_candidate(id);
         let Some(batch) = self.batches.get_mut(&id) else { return };
+        if !batch.place.is_some_and(|place| place.is_worth_asking(now)) {
+            return;
+        }
         actions.push(Action::TakeBack { worker: batch.worker, batch: id, count: tasks_to_ask(batch) });
         batch.question = Question::Open;
         self.candidates.asked += 1;

@@ -12,8 +12,8 @@ pub struct JobId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u64);
 
-/// One handing out of consecutive tasks, named by the scheduler; never used twice. That is how late reports are told
-/// from those that count.
+/// One handing out of consecutive tasks, named by the scheduler; never used twice. That is how late reports
+/// are told from those that count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub u64);
 
@@ -29,8 +29,9 @@ pub struct JobOptions {
     pub max_tasks_per_child: Option<u32>,
 }
 
-/// Something that happened. Facts that come from peers may be late, repeated or wrong: the scheduler counts and
-/// ignores what it does not know.
+/// Something that happened. Facts that come from peers may be late, repeated or wrong: what does not fit what
+/// is known (an unknown name, a batch of another worker, more tasks than the batch has) is counted and
+/// ignored as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A client created a job.
@@ -40,8 +41,8 @@ pub enum Event {
         /// What it asks for.
         options: JobOptions,
     },
-    /// A client appended tasks; their indexes follow those of the tasks before. No batch spans two of these events,
-    /// so that the payloads of a batch lie in one buffer.
+    /// A client appended tasks; their indexes follow those of the tasks before. No batch spans two of these
+    /// events, so that the payloads of a batch lie in one buffer.
     TasksAdded {
         /// The job.
         job: JobId,
@@ -53,7 +54,7 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-    /// Stop a job: what has not begun never will.
+    /// Stop a job: what has not begun never will. This closes it too.
     JobCancelled {
         /// The job.
         job: JobId,
@@ -90,12 +91,13 @@ pub enum Event {
         worker: WorkerId,
         /// The batch.
         batch: BatchId,
-        /// How many tasks.
+        /// How many tasks; at least 1.
         count: u32,
         /// Time their slot spent on them, in nanoseconds.
         busy_ns: u64,
     },
-    /// A batch now has only `length` tasks; none beyond has begun or ever will on this worker.
+    /// A batch now has only `length` tasks; none beyond has begun or ever will on this worker. The answer to
+    /// `TakeBack`, also if there was nothing to give; a worker may say so unasked.
     Returned {
         /// Who says so.
         worker: WorkerId,
@@ -104,8 +106,8 @@ pub enum Event {
         /// Tasks the batch keeps, those that have ended included.
         length: u32,
     },
-    /// A child died while it ran the task at `offset` of a batch. All tasks before it have been reported as ended; none
-    /// after it has begun or ever will in this batch.
+    /// A child died while it ran the task at `offset` of a batch. All tasks before it have been reported as
+    /// ended; none after it has begun or ever will in this batch.
     Crashed {
         /// Who says so.
         worker: WorkerId,
@@ -114,7 +116,7 @@ pub enum Event {
         /// Place of the task in the batch.
         offset: u32,
     },
-    /// The moment that [`Scheduler::next_wakeup`](crate::Scheduler::next_wakeup) named has come, and nothing else
-    /// happened.
+    /// The moment that [`Scheduler::next_wakeup`](crate::Scheduler::next_wakeup) named has come, and nothing
+    /// else happened.
     TimePassed,
 }

@@ -9,7 +9,10 @@ use crate::event::JobId;
 #[derive(Debug)]
 pub(crate) struct Share {
     priority: i32,
+    /// Slot-time it has had, as measured.
     served_ns: u128,
+    /// Slot-time that its batches in flight are expected to take.
+    pending_ns: u128,
     is_ready: bool,
 }
 
@@ -19,7 +22,7 @@ impl Share {
     }
 
     fn turn(&self, job: JobId) -> Turn {
-        Turn { priority: Reverse(self.priority), served_ns: self.served_ns, job }
+        Turn { priority: Reverse(self.priority), slot_ns: self.served_ns + self.pending_ns, job }
     }
 }
 
@@ -27,15 +30,16 @@ impl Share {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     priority: Reverse<i32>,
-    served_ns: u128,
+    slot_ns: u128,
     job: JobId,
 }
 
 /// What the jobs of one priority have in common.
 #[derive(Debug, Default)]
 struct Level {
-    /// Slot-time of the job that had the last turn. Who becomes ready starts here at least: being away earns no
-    /// credit, and being new is no drawback.
+    /// Slot-time that the job with the last turn has had, as measured: an expectation that was wrong must not
+    /// last. Who becomes ready starts here at least: being away earns no credit, and being new is no
+    /// drawback.
     floor_ns: u128,
     jobs: usize,
 }
@@ -52,7 +56,7 @@ impl Fairness {
     pub(crate) fn admit(&mut self, priority: i32) -> Share {
         let level = self.levels.entry(priority).or_default();
         level.jobs += 1;
-        Share { priority, served_ns: level.floor_ns, is_ready: false }
+        Share { priority, served_ns: level.floor_ns, pending_ns: 0, is_ready: false }
     }
 
     /// Forgets a job.
@@ -91,15 +95,22 @@ impl Fairness {
         if let Some(level) = self.levels.get_mut(&share.priority) {
             level.floor_ns = level.floor_ns.max(share.served_ns);
         }
-        self.correct(job, share, expected_ns, 0);
+        self.change(job, share, |share| share.pending_ns += u128::from(expected_ns));
     }
 
-    /// Slot-time turned out to be more or less than was expected.
-    pub(crate) fn correct(&mut self, job: JobId, share: &mut Share, more_ns: u64, less_ns: u64) {
-        let turn = share.turn(job);
-        share.served_ns = (share.served_ns + u128::from(more_ns)).saturating_sub(u128::from(less_ns));
-        if share.is_ready && turn.served_ns != share.served_ns {
-            self.ready.remove(&turn);
+    /// What was expected to take `expected_ns` is over and took `busy_ns`.
+    pub(crate) fn settle(&mut self, job: JobId, share: &mut Share, expected_ns: u64, busy_ns: u64) {
+        self.change(job, share, |share| {
+            share.pending_ns = share.pending_ns.saturating_sub(u128::from(expected_ns));
+            share.served_ns += u128::from(busy_ns);
+        });
+    }
+
+    fn change(&mut self, job: JobId, share: &mut Share, change: impl FnOnce(&mut Share)) {
+        let before = share.turn(job);
+        change(share);
+        if share.is_ready && before != share.turn(job) {
+            self.ready.remove(&before);
             self.ready.insert(share.turn(job));
         }
     }
@@ -116,13 +127,19 @@ mod tests {
     const A: JobId = JobId(1);
     const B: JobId = JobId(2);
 
+    /// A turn from its beginning to its end.
+    fn run(fairness: &mut Fairness, job: JobId, share: &mut Share, busy_ns: u64) {
+        fairness.serve(job, share, 1_000);
+        fairness.settle(job, share, 1_000, busy_ns);
+    }
+
     #[test]
     fn the_higher_priority_goes_first_however_much_it_had() {
         let mut fairness = Fairness::default();
         let (mut low, mut high) = (fairness.admit(0), fairness.admit(1));
         fairness.set_ready(A, &mut low, true);
         fairness.set_ready(B, &mut high, true);
-        fairness.serve(B, &mut high, 1_000_000);
+        run(&mut fairness, B, &mut high, 1_000_000);
         assert_eq!(fairness.first(), Some(B));
     }
 
@@ -136,7 +153,7 @@ mod tests {
         for _ in 0..8 {
             let job = fairness.first();
             turns.extend(job.map(|job| job.0));
-            if job == Some(A) { fairness.serve(A, &mut a, 30) } else { fairness.serve(B, &mut b, 10) }
+            if job == Some(A) { run(&mut fairness, A, &mut a, 30) } else { run(&mut fairness, B, &mut b, 10) }
         }
         assert_eq!(turns, [1, 2, 2, 2, 1, 2, 2, 2]);
     }
@@ -147,12 +164,12 @@ mod tests {
         let mut a = fairness.admit(0);
         fairness.set_ready(A, &mut a, true);
         for _ in 0..100 {
-            fairness.serve(A, &mut a, 10);
+            run(&mut fairness, A, &mut a, 10);
         }
         let mut b = fairness.admit(0);
         fairness.set_ready(B, &mut b, true);
         assert_eq!(fairness.first(), Some(B), "it starts at once");
-        fairness.serve(B, &mut b, 15);
+        run(&mut fairness, B, &mut b, 15);
         assert_eq!(fairness.first(), Some(A), "and does not catch up on the past");
     }
 
@@ -162,10 +179,10 @@ mod tests {
         let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
         fairness.set_ready(A, &mut a, true);
         for _ in 0..100 {
-            fairness.serve(A, &mut a, 10);
+            run(&mut fairness, A, &mut a, 10);
         }
         fairness.set_ready(B, &mut b, true);
-        fairness.serve(B, &mut b, 15);
+        run(&mut fairness, B, &mut b, 15);
         assert_eq!(fairness.first(), Some(A));
     }
 
@@ -177,5 +194,30 @@ mod tests {
         fairness.retire(A, a);
         assert_eq!(fairness.first(), None);
         assert!(fairness.levels.is_empty());
+    }
+
+    #[test]
+    fn what_is_in_flight_counts_as_far_as_it_is_known() {
+        let mut fairness = Fairness::default();
+        let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
+        fairness.set_ready(A, &mut a, true);
+        fairness.set_ready(B, &mut b, true);
+        fairness.serve(A, &mut a, 20);
+        assert_eq!(fairness.first(), Some(B));
+        fairness.serve(B, &mut b, 30);
+        assert_eq!(fairness.first(), Some(A));
+    }
+
+    #[test]
+    fn an_expectation_that_was_wrong_does_not_keep_a_new_job_waiting() {
+        let mut fairness = Fairness::default();
+        let mut a = fairness.admit(0);
+        fairness.set_ready(A, &mut a, true);
+        fairness.serve(A, &mut a, 1_000_000);
+        fairness.serve(A, &mut a, 1_000_000);
+        let mut b = fairness.admit(0);
+        fairness.set_ready(B, &mut b, true);
+        fairness.settle(A, &mut a, 2_000_000, 2);
+        assert_eq!(fairness.first(), Some(B));
     }
 }

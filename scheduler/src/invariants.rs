@@ -1,5 +1,5 @@
-//! What must hold of the scheduler's state after every event. Tests check it after every step; nothing else does, since
-//! it looks at everything.
+//! What must hold of the scheduler's state after every event. Tests check it after every step; nothing else
+//! does, since it looks at everything.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::scheduler::Scheduler;
 type Check = Result<(), String>;
 
 impl Scheduler {
-    /// Checks the whole state and names the first invariant that does not hold. For tests; its cost grows with the
-    /// state.
+    /// Checks the whole state and names the first invariant that does not hold. For tests; its cost grows
+    /// with the state.
     #[doc(hidden)]
     pub fn check_invariants(&self) -> Check {
         self.each_task_is_in_one_place()?;

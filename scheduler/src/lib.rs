@@ -1,8 +1,8 @@
 //! The scheduler: a pure state machine that decides which worker runs which tasks.
 //!
-//! Events go in, with the time; actions come out. It knows no clock, no randomness, no sockets and no payloads,
-//! and it cannot: this crate has no dependencies. The same events at the same times always give the same
-//! actions, so that a journal of events is a copy of the state.
+//! Events go in, with the time; actions come out. It knows no clock, no randomness, no sockets and no
+//! payloads, and it cannot: this crate has no dependencies. The same events at the same times always give the
+//! same actions, so that a journal of events is a copy of the state.
 //!
 //! ```
 //! use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId};

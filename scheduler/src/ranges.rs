@@ -64,8 +64,8 @@ impl Retry {
     }
 }
 
-/// The un-begun tasks of one job, in the order in which they will be handed out: those that crashed before, then
-/// those that came back, then those that are new.
+/// The un-begun tasks of one job, in the order in which they will be handed out: those that crashed before,
+/// then those that came back, then those that are new.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     ranges: VecDeque<Range>,
@@ -86,7 +86,8 @@ impl Backlog {
         }
     }
 
-    /// Puts back what was handed out and did not begin. It goes to the front, since its neighbours have been done.
+    /// Puts back what was handed out and did not begin. It goes to the front, since its neighbours have been
+    /// done.
     pub(crate) fn give_back(&mut self, range: Range, tries: Tries) {
         if range.count == 0 {
         } else if tries != Tries::FIRST {

@@ -1,7 +1,7 @@
 //! What workers report of their batches, and workers that are gone.
 //!
-//! A report counts if its batch is in flight, is with that worker, and has all the tasks that the report speaks of.
-//! Any other is late or wrong; it is counted and ignored as a whole.
+//! A report counts if its batch is in flight, is with that worker, and has all the tasks that the report
+//! speaks of. Any other is late or wrong; it is counted and ignored as a whole.
 
 use crate::action::Action;
 use crate::batch::{Batch, Question, Stage};
@@ -61,7 +61,7 @@ impl Scheduler {
             counts.done += u64::from(count);
         });
         job.sizing.observe(count, busy_ns, &self.config);
-        self.fairness.correct(id, &mut job.share, busy_ns, charged_ns);
+        self.fairness.settle(id, &mut job.share, charged_ns, busy_ns);
     }
 
     pub(crate) fn returned(&mut self, worker: WorkerId, id: BatchId, length: u32, actions: &mut Vec<Action>) {
@@ -69,7 +69,11 @@ impl Scheduler {
         let Some(batch) = self.reported(worker, id, fits) else { return };
         let tail = batch.range.after(length);
         let was_asked = batch.question == Question::Open;
-        batch.question = if was_asked && tail.count == 0 { Question::InVain } else { Question::None };
+        if tail.count > 0 {
+            batch.question = Question::None;
+        } else if was_asked {
+            batch.question = Question::InVain;
+        }
         let refund_ns = batch.uncharge(tail.count);
         batch.range = batch.range.until(length);
         let (job_id, tries) = (batch.job, batch.tries);
@@ -85,9 +89,9 @@ impl Scheduler {
         }
     }
 
-    /// Every batch of the worker is lost. In one that had begun, a task was running and is to blame as if it had
-    /// killed its child: it may be what killed the worker. Batches go back last first, so that their tasks
-    /// queue in their order.
+    /// Every batch of the worker is lost. In one that had begun, a task was running and is to blame as if it
+    /// had killed its child: it may be what killed the worker. Batches go back last first, so that their
+    /// tasks queue in their order.
     pub(crate) fn worker_left(&mut self, id: WorkerId, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.leave(id) else {
             self.ignored.reports += 1;
@@ -99,8 +103,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends a batch whose child or worker died. The first task that has not ended is to blame if one `was_running`;
-    /// the others go back as they were.
+    /// Ends a batch whose child or worker died. The first task that has not ended is to blame if one
+    /// `was_running`; the others go back as they were.
     fn lose_batch(&mut self, id: BatchId, was_running: bool, actions: &mut Vec<Action>) {
         let Some(mut batch) = self.forget_batch(id) else { return };
         let running = u32::from(was_running).min(batch.remaining());
@@ -108,7 +112,7 @@ impl Scheduler {
         let refund_ns = batch.uncharge(tail.count);
         self.give_up(batch.job, tail, batch.tries, refund_ns, actions);
         if running > 0 {
-            self.blame(batch.job, batch.rest().until(1), batch.tries, actions);
+            self.blame(batch.job, batch.rest().until(1), batch.tries, batch.charged_ns, actions);
         }
         self.settle_job(batch.job, actions);
     }
@@ -116,14 +120,16 @@ impl Scheduler {
     /// Takes back tasks that a worker will not run.
     fn give_up(&mut self, id: JobId, range: Range, tries: Tries, refund_ns: u64, actions: &mut Vec<Action>) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            self.fairness.correct(id, &mut job.share, 0, refund_ns);
+            self.fairness.settle(id, &mut job.share, refund_ns, 0);
         }
         self.unassign(id, range, tries, actions);
     }
 
-    /// A task was running when its child or worker died: it runs again, alone, until it has done so too often.
-    fn blame(&mut self, id: JobId, task: Range, tries: Tries, actions: &mut Vec<Action>) {
+    /// A task was running when its child or worker died: it runs again, alone, until it has done so too
+    /// often. The time it had is not known; what was expected of it counts.
+    fn blame(&mut self, id: JobId, task: Range, tries: Tries, charged_ns: u64, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.fairness.settle(id, &mut job.share, charged_ns, charged_ns);
         let (index, next) = (task.first, tries.after_crash());
         if job.is_cancelled {
             self.unassign(id, task, tries, actions);

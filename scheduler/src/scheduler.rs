@@ -1,4 +1,5 @@
-//! The scheduler's state, its one entry, and what may be asked of it. It delegates: what clients ask for is in
+//! The scheduler's state, its one entry, and what may be asked of it. It delegates: what clients ask for is
+//! in
 //! `requests`, what workers report in `reports`, what follows from both in `dispatch`.
 
 use std::collections::HashMap;
@@ -14,8 +15,8 @@ use crate::ranges::{Range, Tries};
 use crate::takeback::{Candidates, Place};
 use crate::worker::Workers;
 
-/// A hasher without a random seed. No decision follows the order of a hash map; this makes even that order the same
-/// in every run.
+/// A hasher without a random seed. No decision follows the order of a hash map; this makes even that order
+/// the same in every run.
 pub(crate) type FixedHasher = BuildHasherDefault<DefaultHasher>;
 
 /// Events that had no effect because they did not fit what is known.
@@ -75,11 +76,13 @@ impl Scheduler {
         }
     }
 
-    /// Takes notice of an event and appends what is to be done, in order, to `actions`. Outcomes that came with the
-    /// event belong to the one `Deliver` or to the `Fail`s among them; if there is none, they are void.
+    /// Takes notice of an event and appends what is to be done, in order, to `actions`. Outcomes that came
+    /// with the event belong to the one `Deliver` or to the `Fail`s among them; if there is none, they are
+    /// void.
     ///
     /// The work is bounded by the number of actions, give or take logarithms, with two exceptions that are
-    /// bounded by the batches in flight of one job or worker: holding or cancelling a job, and losing a worker.
+    /// bounded by the batches in flight of one job or worker: holding or cancelling a job, and losing a
+    /// worker.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::JobSubmitted { job, options } => self.job_submitted(job, &options),
@@ -100,8 +103,8 @@ impl Scheduler {
         self.dispatch(now, actions);
     }
 
-    /// When to send [`Event::TimePassed`] unless another event comes first; `None` if time alone changes nothing.
-    /// It is set only while a slot idles and short tasks may sit behind one that is stuck.
+    /// When to send [`Event::TimePassed`] unless another event comes first; `None` if time alone changes
+    /// nothing. It is set only while a slot idles and short tasks may sit behind one that is stuck.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
         if self.may_ask() { self.candidates.next_overdue() } else { None }

@@ -5,8 +5,8 @@ use crate::config::Config;
 /// Fixed-point ones of `Estimate::tasks`: 16 binary digits, so that an old task may count for a fraction.
 const ONE_TASK: u64 = 1 << 16;
 
-/// Time per task: the mean over a window of recent slot time. A window of time rather than of tasks, since batches are
-/// measured in time too: a change is noticed after a fixed amount of work, fast tasks or slow.
+/// Time per task: the mean over a window of recent slot time. A window of time rather than of tasks, since
+/// batches are measured in time too: a change is noticed after a fixed amount of work, fast tasks or slow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Estimate {
     busy_ns: u64,
@@ -94,8 +94,9 @@ impl Sizing {
         tasks.max(1) as u32
     }
 
-    /// Whether batches should be whole children's worth. A child's worth within the target costs no balance; a larger
-    /// or unknown one costs none while there is one for every slot and it is short enough to be sent ahead.
+    /// Whether batches should be whole children's worth. A child's worth within the target costs no balance;
+    /// a larger or unknown one costs none while there is one for every slot and it is short enough to be sent
+    /// ahead.
     fn fills_children(&self, child: u32, supply: Supply, config: &Config) -> bool {
         let enough_for_all = supply.queued >= supply.slots.saturating_mul(u64::from(child));
         match self.expected_ns(child) {

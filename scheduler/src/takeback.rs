@@ -1,5 +1,6 @@
-//! Which batch in flight to take tasks back from when a slot idles and nothing waits: an ordered set of candidates,
-//! each at the place that its last change gave it.
+//! Which batch in flight to take tasks back from when a slot idles and nothing waits: an ordered set of
+//! candidates, each at the place that its last change gave it. A place may be older than what is known of the
+//! job by now; it is put right before anybody acts on it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,8 @@ use crate::job::Job;
 pub(crate) enum Place {
     /// Its un-begun tasks are worth moving now; the heavier, the sooner.
     Worthwhile {
-        /// Expected time of those tasks, in nanoseconds; twice that if the first could start elsewhere at once.
+        /// Expected time of those tasks, in nanoseconds; twice that if the first could start elsewhere at
+        /// once.
         weight_ns: u64,
     },
     /// Its un-begun tasks take less time than moving them, unless they sit behind one that is stuck.
@@ -45,6 +47,14 @@ impl Place {
         }
         let starts = if batch.stage == Stage::Ahead { 2 } else { 1 };
         Some(Self::Worthwhile { weight_ns: expected_ns.saturating_mul(starts) })
+    }
+
+    /// Whether there is reason to ask now.
+    pub(crate) fn is_worth_asking(self, now: Time) -> bool {
+        match self {
+            Self::Worthwhile { .. } => true,
+            Self::Minor { overdue_at } => overdue_at <= now,
+        }
     }
 }
 

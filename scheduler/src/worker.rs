@@ -79,8 +79,8 @@ impl Workers {
         Some(worker)
     }
 
-    /// The worker with the least load, if it has a free slot or, with `lookahead` batches ahead for each slot, room for
-    /// one more.
+    /// The worker with the least load, if it has a free slot or, with `lookahead` batches ahead for each
+    /// slot, room for one more.
     pub(crate) fn least_loaded(&self, lookahead: u32) -> Option<(WorkerId, Room)> {
         let &(load, id) = self.by_load.first()?;
         if load < ONE_EACH {

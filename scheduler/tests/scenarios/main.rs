@@ -1,0 +1,10 @@
+//! One rule of the scheduler per test, told as a story: what was given, what happened, and exactly what was
+//! done about it.
+
+mod batches;
+mod cancelling;
+mod crashes;
+mod fairness;
+mod story;
+mod strangers;
+mod taking_back;
