@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -32,24 +33,38 @@ pub(crate) enum Exit {
 /// A child, seen from a slot. Several slots share one when its slots are threads.
 #[derive(Clone, Debug)]
 pub(crate) struct Child {
-    /// Its process group; none for a thread.
-    group: Option<Pid>,
+    /// Its process group; never set for a thread, and for a process that somebody else starts once that has happened.
+    group: Arc<OnceLock<Pid>>,
     exit: watch::Receiver<Option<Exit>>,
+    /// What must live as long as the child: the parent that it was forked from.
+    keeper: Option<Keeper>,
+}
+
+/// Keeps something alive by being held.
+pub(crate) type Keeper = Arc<dyn std::any::Any + Send + Sync>;
+
+/// The other end of a [`Child`]: for whoever knows how it goes.
+#[derive(Debug)]
+pub(crate) struct ChildWatch {
+    group: Arc<OnceLock<Pid>>,
+    exit: watch::Sender<Option<Exit>>,
 }
 
 impl Child {
     /// Takes charge of a process that leads a group of its own and was started by this process: a task waits for its end.
     pub(crate) fn adopt(pid: Pid, tasks: &TaskTracker) -> io::Result<Self> {
         let pidfd = os::exit_notice(pid)?;
-        let (sender, exit) = watch::channel(None);
-        tasks.spawn(reap(pid, pidfd, sender));
-        Ok(Self { group: Some(pid), exit })
+        let (child, watch) = Self::watched(None);
+        watch.started(pid);
+        tasks.spawn(reap(pid, pidfd, watch));
+        Ok(child)
     }
 
-    /// A child whose end somebody else reports.
-    pub(crate) fn watched(group: Option<Pid>) -> (Self, watch::Sender<Option<Exit>>) {
+    /// A child whose start and end somebody else reports.
+    pub(crate) fn watched(keeper: Option<Keeper>) -> (Self, ChildWatch) {
         let (sender, exit) = watch::channel(None);
-        (Self { group, exit }, sender)
+        let group = Arc::new(OnceLock::new());
+        (Self { group: group.clone(), exit, keeper }, ChildWatch { group, exit: sender })
     }
 
     /// Waits for its end. May be dropped while it waits.
@@ -59,10 +74,10 @@ impl Child {
 
     /// Kills it and its process group; threads cannot be killed.
     pub(crate) fn kill(&self) {
-        if let Some(group) = self.group
+        if let Some(group) = self.group.get()
             && self.exit.borrow().is_none()
         {
-            kill_group(group);
+            kill_group(*group);
         }
     }
 
@@ -72,24 +87,34 @@ impl Child {
             return exit;
         }
         self.kill();
-        match self.group {
-            Some(_) => self.exited().await,
-            None => Exit::Thread,
-        }
+        let exit = if self.group.get().is_some() { self.exited().await } else { Exit::Thread };
+        drop(self.keeper);
+        exit
     }
 
     /// Resident memory in bytes, where it has memory of its own.
     pub(crate) fn rss_bytes(&self) -> Option<u64> {
-        os::rss_bytes(self.group?)
+        os::rss_bytes(*self.group.get()?)
     }
 }
 
-/// Waits for a process of ours, then ends what it has left running in its group.
-async fn reap(pid: Pid, pidfd: AsyncFd<OwnedFd>, sender: watch::Sender<Option<Exit>>) {
+impl ChildWatch {
+    /// The child is this process, which leads a group of its own.
+    pub(crate) fn started(&self, pid: Pid) {
+        self.group.get_or_init(|| pid);
+    }
+
+    /// The child has ended. What it has left running in its group ends, too.
+    pub(crate) fn ended(self, exit: Exit) {
+        self.group.get().copied().into_iter().for_each(kill_group);
+        self.exit.send_replace(Some(exit));
+    }
+}
+
+/// Waits for a process of ours.
+async fn reap(pid: Pid, pidfd: AsyncFd<OwnedFd>, watch: ChildWatch) {
     let _readable = pidfd.readable().await;
-    let exit = os::wait(pid).map_or(Exit::Unknown, Exit::Process);
-    kill_group(pid);
-    sender.send_replace(Some(exit));
+    watch.ended(os::wait(pid).map_or(Exit::Unknown, Exit::Process));
 }
 
 fn kill_group(group: Pid) {

@@ -1,6 +1,7 @@
 //! Starting runners: what serves a slot, for each runtime and backend.
 
 mod native;
+mod prepared;
 mod python;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 
+use bytes::Bytes;
 use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, JobStarted, function};
 use prost::Message as _;
 use tokio_util::task::TaskTracker;
@@ -95,11 +97,11 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
     child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
     let child = child.clone();
     let kind = announced.function.as_ref().and_then(|function| function.kind.as_ref()).ok_or(LaunchError::NoFunction)?;
-    let launcher = launcher(kind, &child, ground)?;
     let function = match kind {
         function::Kind::Python(python) => python::function_body(python, announced.details)?,
         function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
     };
+    let launcher = launcher(kind, &child, &function, ground)?;
     Ok(Job {
         id: announced.job_id,
         function,
@@ -111,9 +113,14 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
     })
 }
 
-fn launcher(kind: &function::Kind, child: &ChildOptions, ground: &Ground) -> Result<Launcher, LaunchError> {
+fn launcher(
+    kind: &function::Kind,
+    child: &ChildOptions,
+    function: &Bytes,
+    ground: &Ground,
+) -> Result<Launcher, LaunchError> {
     match (kind, child.backend()) {
-        (function::Kind::Python(_), _) => Ok(Launcher::Python(Interpreter::new(child, ground)?)),
+        (function::Kind::Python(_), _) => Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?)),
         (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
             Ok(Launcher::Thread(native::ThreadLauncher::new(false, ground)))
         }

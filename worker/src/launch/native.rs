@@ -44,7 +44,7 @@ impl ThreadLauncher {
             if let Err(error) = serve_thread(slot, runs_commands, registry, socket, map) {
                 tracing::debug!(slot, %error, "the thread of a slot ended early");
             }
-            exit.send_replace(Some(Exit::Thread));
+            exit.ended(Exit::Thread);
         })?;
         ends.into_runner(child)
     }

@@ -2,7 +2,9 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -10,6 +12,7 @@ use bytes::Bytes;
 use poolmap_proto::v1::{Backend, ChildOptions, PythonFunction};
 use tokio_util::task::TaskTracker;
 
+use super::prepared::Prepared;
 use super::{Ends, Ground, LaunchError};
 use crate::child::{Child, Exit};
 use crate::os;
@@ -29,6 +32,11 @@ pub(crate) struct Interpreter {
     files: RunnerFiles,
     environment: Vec<CString>,
     directory: Option<CString>,
+    /// Modules to import once, in a parent from which children are forked; the parent starts with the first child.
+    preload: Vec<String>,
+    prepared: OnceLock<Prepared>,
+    /// What the prepared parent compiles for its children.
+    function: Bytes,
     /// Slots of one interpreter: 1, or all of the worker's for the thread backend.
     slots: usize,
     /// Slots of the interpreter that was started last and that nobody has taken yet (thread backend).
@@ -37,13 +45,17 @@ pub(crate) struct Interpreter {
 }
 
 impl Interpreter {
-    pub(crate) fn new(options: &ChildOptions, ground: &Ground) -> Result<Self, LaunchError> {
+    /// `function` is the body of the frame that loads the job's function.
+    pub(crate) fn new(options: &ChildOptions, function: Bytes, ground: &Ground) -> Result<Self, LaunchError> {
         Ok(Self {
             program: interpreter_name(options),
             executable: OnceLock::new(),
             files: ground.runner_files.clone(),
             environment: super::environment(options)?,
             directory: super::directory(options)?,
+            preload: options.preload.clone(),
+            prepared: OnceLock::new(),
+            function,
             slots: if options.backend() == Backend::Thread { ground.slots } else { 1 },
             untaken: Mutex::default(),
             tasks: ground.tasks.clone(),
@@ -85,28 +97,51 @@ impl Interpreter {
 
     /// What to tell the user when an interpreter ends before it was ready.
     pub(crate) fn stillborn(&self, exit: Exit) -> String {
-        LaunchError::Interpreter {
-            program: self.program.clone(),
-            reason: format!("it {exit} before it was ready; see its messages above"),
+        if let Some(refusal) = self.prepared.get().and_then(Prepared::refusal) {
+            return refusal.clone();
         }
-        .to_string()
+        let reason = format!("it {exit} before it was ready; see its messages above");
+        LaunchError::Interpreter { program: self.program.clone(), reason }.to_string()
     }
 
+    /// Starts an interpreter that serves these slots.
     fn spawn(&self, slots: &[Ends]) -> Result<Child, LaunchError> {
-        let name = self.executable.get().unwrap_or(&self.program);
-        let search_path = std::env::var_os("PATH").map(std::os::unix::ffi::OsStringExt::into_vec);
-        let program = os::Program::find(name.as_bytes(), search_path.as_deref()).map_err(io::Error::other)?;
+        if !self.preload.is_empty() {
+            return Ok(self.prepared()?.fork(slots)?);
+        }
         let sockets = (0..slots.len() as i32).map(|slot| FIRST_DESCRIPTOR + 2 * slot);
         let pairs = sockets.clone().map(|socket| format!("{socket}:{}", socket + 1)).collect::<Vec<_>>().join(",");
-        let runner = path_string(self.files.runner())?;
-        let arguments = [name.as_str(), &runner, &pairs].map(CString::new);
-        let arguments = arguments.into_iter().collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
-        let null = std::fs::File::open("/dev/null")?;
-        let stderr = io::stderr();
-        let mut descriptors = vec![(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)];
+        let mut descriptors = Vec::new();
         for (ends, socket) in slots.iter().zip(sockets) {
             descriptors.extend([(ends.runner_socket.as_fd(), socket), (ends.map.fd(), socket + 1)]);
         }
+        self.run(&[&pairs], &descriptors)
+    }
+
+    /// The prepared parent, started if this is the first call.
+    fn prepared(&self) -> Result<&Prepared, LaunchError> {
+        if let Some(prepared) = self.prepared.get() {
+            return Ok(prepared);
+        }
+        let (control, other_end) = UnixStream::pair()?;
+        let descriptors = [(other_end.as_fd(), FIRST_DESCRIPTOR)];
+        self.run(&["--prepared", &FIRST_DESCRIPTOR.to_string(), &self.preload.join(",")], &descriptors)?;
+        let prepared = Prepared::adopt(control, &self.function, &self.tasks)?;
+        Ok(self.prepared.get_or_init(|| prepared))
+    }
+
+    /// Starts an interpreter on the runner with these arguments and descriptors.
+    fn run(&self, options: &[&str], inherited: &[(BorrowedFd<'_>, RawFd)]) -> Result<Child, LaunchError> {
+        let name = self.executable.get().unwrap_or(&self.program);
+        let search_path = std::env::var_os("PATH").map(OsStringExt::into_vec);
+        let program = os::Program::find(name.as_bytes(), search_path.as_deref())?;
+        let runner = path_string(self.files.runner())?;
+        let words = [name.as_str(), &runner].into_iter().chain(options.iter().copied());
+        let arguments = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let null = std::fs::File::open("/dev/null")?;
+        let stderr = io::stderr();
+        let mut descriptors = vec![(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)];
+        descriptors.extend_from_slice(inherited);
         let spawn = os::Spawn {
             program: &program,
             arguments: &arguments,

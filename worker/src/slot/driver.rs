@@ -208,8 +208,8 @@ impl Driver {
                 Kind::Done => self.done(&header).await?,
                 Kind::Full => self.full(&header).await?,
                 Kind::Large => self.large(&header, body).await?,
-                Kind::Function | Kind::Batch | Kind::Drained | Kind::Exit => {
-                    return Err(Violation::OutOfTurn("a frame that only the pool sends"));
+                Kind::Function | Kind::Batch | Kind::Drained | Kind::Exit | Kind::Fork | Kind::Forked | Kind::Exited => {
+                    return Err(Violation::OutOfTurn("a frame that no runner sends"));
                 }
             }
         }

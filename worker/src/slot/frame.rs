@@ -16,7 +16,8 @@ use bytes::{Buf as _, BufMut as _};
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 48;
 
-/// What a frame says. To the runner: the first four; from the runner: the others.
+/// What a frame says. To the runner: the first four; from the runner: the next five; the last three are for the prepared
+/// parent of Python children, on a socket of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
@@ -40,12 +41,18 @@ pub enum Kind {
     Full = 8,
     /// The body is the record of task `sequence`, too large for the area.
     Large = 9,
+    /// To a prepared parent: fork a child that serves `count` slots, whose sockets and maps come with the header.
+    Fork = 16,
+    /// From a prepared parent: the child asked for is process `sequence`.
+    Forked = 17,
+    /// From a prepared parent: its child `sequence` has ended, with `value` as its raw wait status.
+    Exited = 18,
 }
 
 impl Kind {
     fn from_u32(value: u32) -> Option<Self> {
-        use Kind::{Batch, Done, Drained, Exit, Full, Function, Large, Ready, Refused};
-        [Function, Batch, Drained, Exit, Ready, Refused, Done, Full, Large]
+        use Kind::{Batch, Done, Drained, Exit, Exited, Fork, Forked, Full, Function, Large, Ready, Refused};
+        [Function, Batch, Drained, Exit, Ready, Refused, Done, Full, Large, Fork, Forked, Exited]
             .into_iter()
             .find(|kind| *kind as u32 == value)
     }
@@ -126,7 +133,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_header_survives_its_journey(
-            kind in 1_u32..=9, function: u32, count: u32, attempt: u32,
+            kind in prop_oneof![1_u32..=9, 16_u32..=18], function: u32, count: u32, attempt: u32,
             sequence: u64, index: u64, value: u64, length: u64,
         ) {
             let header = Header {
