@@ -109,11 +109,17 @@ impl Slot {
         sequence
     }
 
+    fn read_area(&self, offset: usize, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        assert!(self.map.read_area(offset, length, &mut bytes));
+        bytes
+    }
+
     /// Reads the next record of the area.
     pub(crate) fn next_record(&mut self) -> Record {
-        let word = self.map.read_area(self.area_read, WORD_BYTES).unwrap();
+        let word = self.read_area(self.area_read, WORD_BYTES);
         let length = WORD_BYTES + Word::decode(word.try_into().unwrap()).length();
-        let bytes = self.map.read_area(self.area_read, length).unwrap();
+        let bytes = self.read_area(self.area_read, length);
         self.area_read += length;
         Record::decode(bytes)
     }
