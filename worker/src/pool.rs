@@ -15,7 +15,7 @@ use crate::slot::driver::{COMMAND_QUEUE, Driver, Left, SlotCommand};
 use crate::slot::work::Work;
 
 /// Batches a slot holds at once: the one it runs and the next, so that it never waits for the pool.
-const BATCHES_PER_SLOT: usize = 2;
+const BATCHES_PER_SLOT: usize = 1;
 
 /// All slots of a worker.
 pub(crate) struct Pool {
