@@ -30,7 +30,8 @@ class Failures(WithRunner):
     def test_every_base_exception_is_an_outcome(self):
         for raised, kind, message in [
             ("SystemExit(3)", "SystemExit", "3"), ("KeyboardInterrupt", "KeyboardInterrupt", ""),
-            ("GeneratorExit", "GeneratorExit", ""), ("MemoryError", "MemoryError", ""), ("StopIteration(1)", "StopIteration", "1"),
+            ("GeneratorExit", "GeneratorExit", ""), ("MemoryError", "MemoryError", ""),
+            ("StopIteration(1)", "StopIteration", "1"),
         ]:
             failure = self.failure(f"def f(): raise {raised}")
             self.assertEqual((failure["type"], failure["message"]), (kind, message))

@@ -104,7 +104,8 @@ def f():
         self.assertTrue(self.slot.refusal("zzz", many, module="many").endswith("f09 and 4 more"))
 
     def test_a_value_is_not_a_function(self):
-        self.assertEqual(self.slot.refusal("X", "X = 1", path="/job/a.py"), "'X' in a.py is of type int, not a function")
+        text = self.slot.refusal("X", "X = 1", path="/job/a.py")
+        self.assertEqual(text, "'X' in a.py is of type int, not a function")
 
     def test_a_missing_module_is_told_from_one_that_it_imports(self):
         text = self.slot.refusal(module="no_such")
@@ -129,7 +130,12 @@ def f():
         text = self.slot.refusal(source="x = 1\ndef f(:\n  pass", path="/job/a.py")
         self.assertRegex(text, r"^a\.py, line 2: invalid syntax.*\n    def f\(:$")
         self.write("broken.py", "x = (")
-        self.assertRegex(self.slot.refusal(source="import broken", path=str(self.folder / "a.py")), r"^broken\.py, line 1: ")
+        text = self.slot.refusal(source="import broken", path=str(self.folder / "a.py"))
+        self.assertRegex(text, r"^broken\.py, line 1: ")
+
+    def test_a_byte_order_mark_is_no_error(self):
+        self.slot.load(source="\ufeffdef f(): return 1")
+        self.assertEqual(self.slot.run_one().value, 1)
 
     def test_a_failed_import_leaves_no_half_module(self):
         self.slot.refusal(source="x = 1\nraise ValueError", module="half")

@@ -5,16 +5,35 @@ import os
 import signal
 import tempfile
 import unittest
+from functools import partial
 from pathlib import Path
 
-from pool_side import EXIT, EXITED, FORK, FORKED, FUNCTION, READY, REFUSED, Runner, Slot, eventually
+from pool_side import (
+    EXIT,
+    EXITED,
+    FORK,
+    FORKED,
+    FUNCTION,
+    READY,
+    REFUSED,
+    Runner,
+    Slot,
+    eventually,
+)
+
+WHO = """
+import os, sys
+loaded = "decimal" in sys.modules
+import heavy
+def f(): return [os.getpid(), os.getpgrp(), heavy.pid, loaded]
+"""
 
 
-def is_running(process):
+def has_ended(process):
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return True
 
 
 class Prepared(unittest.TestCase):
@@ -48,7 +67,7 @@ class Prepared(unittest.TestCase):
         control.receive(READY)
         children = [self.fork(control) for _ in range(3)]
         for process, (slot,) in children:
-            slot.load(source="import sys, os, random\nloaded = 'decimal' in sys.modules\nimport heavy\ndef f(): return [os.getpid(), os.getpgrp(), heavy.pid, loaded]")
+            slot.load(source=WHO)
             self.assertEqual(slot.run_one().value, [process, process, runner.process.pid, True])
             slot.send(EXIT)
         ended = [control.receive(EXITED) for _ in children]
@@ -103,7 +122,7 @@ class Prepared(unittest.TestCase):
                 runner.process.kill()
             runner.process.wait(10)
             self.assertTrue(slot.has_ended())
-            eventually(lambda: not is_running(process))
+            eventually(partial(has_ended, process))
 
     def test_a_source_is_compiled_once_and_run_in_each_child(self):
         _, control = self.start("decimal")
@@ -125,7 +144,11 @@ class Prepared(unittest.TestCase):
         self.write("sets.py", "import random, signal\nrandom.seed(1)\nsignal.signal(signal.SIGTERM, lambda *_: None)")
         _, control = self.start("sets")
         control.receive(READY)
-        source = "import random, signal\ndef f(): return [random.random(), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGCHLD)]"
+        source = """
+from random import random
+from signal import SIGCHLD, SIGTERM, getsignal
+def f(): return [random(), getsignal(SIGTERM), getsignal(SIGCHLD)]
+"""
         seen = []
         for _ in range(2):
             process, (slot,) = self.fork(control)
@@ -151,7 +174,8 @@ class Prepared(unittest.TestCase):
         self.assertEqual(len(seen), 2)
 
     def test_a_module_that_starts_threads_is_warned_of(self):
-        self.write("starts.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()")
+        starts = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+        self.write("starts.py", starts)
         runner, control = self.start("decimal,starts")
         control.receive(READY)
         self.assertRegex(runner.printed(), r"^poolmap: --preload starts started a thread on import.*\n$")

@@ -9,7 +9,14 @@ from pool_side import WithRunner
 
 class Process(WithRunner):
     def test_the_first_descriptors_are_the_runners_streams(self):
-        source = "import os, sys\ndef f():\n  print('p')\n  os.write(1, b'w')\n  os.system('echo s')\n  return sys.stdin.read()"
+        source = """
+import os, sys
+def f():
+    print("p")
+    os.write(1, b"w")
+    os.system("echo s")
+    return sys.stdin.read()
+"""
         self.slot.load(source=source)
         self.assertEqual(self.slot.run_one().value, "")
         self.assertEqual(self.runner.end(), (0, b""))
@@ -59,16 +66,28 @@ async def g():
         self.assertEqual([record.value for record in self.slot.run([[0], [1]])], [0, 7])
 
     def test_a_forked_child_that_lives_on_does_not_hide_the_runners_end(self):
-        source = "import os, time\ndef f():\n  if os.fork() == 0:\n    time.sleep(60)\n  return os.getpid()"
-        self.slot.load(source=source + "\ndef g():\n  import subprocess\n  return subprocess.Popen(['sleep', '60']).pid")
-        self.slot.run_one()
-        child = self.slot.run([{"function": "g"}])[0].value
-        os.kill(self.runner.process.pid, signal.SIGKILL)
+        source = """
+import os, subprocess, time
+def f():
+    child = os.fork()
+    if child == 0: time.sleep(60)
+    return [child, subprocess.Popen(["sleep", "60"]).pid]
+"""
+        self.slot.load(source=source)
+        children = self.slot.run_one().value
+        self.runner.process.kill()
         self.assertTrue(self.slot.has_ended())
-        os.kill(child, signal.SIGKILL)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
 
     def test_multiprocessing_works_within_a_task(self):
-        source = "import multiprocessing\ndef g(n): return n * n\ndef f():\n  with multiprocessing.get_context('fork').Pool(2) as pool: return pool.map(g, [1, 2, 3])"
+        source = """
+import multiprocessing
+def g(n): return n * n
+def f():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(g, [1, 2, 3])
+"""
         self.slot.load(source=source)
         self.assertEqual(self.slot.run_one().value, [1, 4, 9])
 
@@ -77,7 +96,8 @@ async def g():
 import os, subprocess, sys
 def f():
     mine = [int(n) for n in os.listdir("/proc/self/fd")]
-    sockets = [n for n in mine if os.path.exists(f"/proc/self/fd/{n}") and "socket" in os.readlink(f"/proc/self/fd/{n}")]
+    files = {n: f"/proc/self/fd/{n}" for n in mine}
+    sockets = [n for n, file in files.items() if os.path.exists(file) and "socket" in os.readlink(file)]
     code = "import os; print(len(os.listdir('/proc/self/fd')))"
     inherited = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, close_fds=False).stdout
     return [min(sockets), int(inherited)]

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import sys
+import tempfile
 import unittest
 
 from pool_side import AREA_BYTES, DONE, EXIT, FULL, LARGE, NO_FENCE, Runner, eventually
@@ -34,8 +36,6 @@ class Gate:
 
 class Protocol(unittest.TestCase):
     def setUp(self):
-        import tempfile
-
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
@@ -50,8 +50,8 @@ class Protocol(unittest.TestCase):
     def test_ready_tells_the_interpreter(self):
         self.slot.ask(source="def f(): pass")
         about = json.loads(self.slot.receive().body)
-        self.assertTrue(os.path.samefile(about["executable"], __import__("sys").executable))
-        self.assertEqual(about["version"], "%d.%d.%d" % __import__("sys").version_info[:3])
+        self.assertTrue(os.path.samefile(about["executable"], sys.executable))
+        self.assertEqual(about["version"], sys.version.split()[0])
 
     def test_a_batch_ends_with_done_and_its_outcomes_are_in_the_area(self):
         self.slot.load(source="def f(a, b): return a + b")
@@ -158,7 +158,7 @@ class Protocol(unittest.TestCase):
         self.assertEqual(self.slot.run([["x" * 9_000_000], ["y"]])[0].value, 9_000_000)
 
     def test_a_kill_leaves_the_earlier_outcomes_whole_and_one_task_to_blame(self):
-        self.slot.load(source="import os, signal\ndef f(n):\n  if n == 500: os.kill(os.getpid(), signal.SIGKILL)\n  return n")
+        self.slot.load(source="import os\ndef f(n):\n  if n == 500: os.kill(os.getpid(), 9)\n  return n")
         self.slot.batch([[n] for n in range(1000)])
         self.assertTrue(self.slot.has_ended())
         self.assertEqual(self.runner.process.wait(10), -signal.SIGKILL)
@@ -213,6 +213,18 @@ def hang():
             runner.slot.close()
             self.assertEqual(runner.process.wait(10), 0)
             self.assertEqual(runner.printed(), "begun the end\n")
+
+    def test_an_exit_handler_that_raises_is_no_crash(self):
+        with Runner() as runner:
+            runner.slot.load(source="import atexit\natexit.register(int, 'a')\ndef f(): pass")
+            self.assertEqual(runner.end()[0], 0)
+            self.assertIn("ValueError", runner.printed())
+
+    def test_an_interrupt_between_tasks_ends_the_runner_without_a_word(self):
+        with Runner() as runner:
+            runner.slot.load(source="def f(): return 1")
+            runner.process.send_signal(signal.SIGINT)
+            self.assertEqual((runner.process.wait(10), runner.printed()), (130, ""))
 
     def test_threads_that_a_task_has_left_are_not_waited_for(self):
         with Runner() as runner:

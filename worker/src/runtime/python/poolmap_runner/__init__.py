@@ -39,7 +39,7 @@ def serve_slots(pairs):
         for thread in threads:
             thread.join()
         slot.flush_streams()
-        atexit._run_exitfuncs()
+        _run_exit_handlers()
         slot.flush_streams()
     except BaseException:
         _die()
@@ -63,8 +63,17 @@ def _serve_in_thread(served):
         _die()
 
 
+def _run_exit_handlers():
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:
+        pass  # It has been printed.
+
+
 def _die():
     """Ends the process at an error of the runner itself: the pool must see a crash, not a slot that is silent."""
+    if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        os._exit(130)  # Interrupted while it waited: nobody wants to read where.
     sys.excepthook(*sys.exc_info())
     slot.flush_streams()
     os._exit(70)

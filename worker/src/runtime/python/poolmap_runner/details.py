@@ -8,6 +8,8 @@ import os
 import sys
 from _thread import _local
 
+from .slot import flush_streams
+
 _KEPT_BYTES = 16 << 20  # Of each stream of one task.
 
 _current = _local()
@@ -36,11 +38,7 @@ class Capture:
 
     def end(self):
         """What was printed to stdout and to stderr since the beginning."""
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except Exception:
-                pass
+        flush_streams()
         return b"".join(self.kept["stdout"]), b"".join(self.kept["stderr"])
 
     def keep(self, name, data):

@@ -84,7 +84,8 @@ def explain(value, error):
     if isinstance(error, RecursionError):
         return ValueError("the function returned a value that contains itself, or that is nested too deep for JSON")
     if isinstance(error, TypeError):
-        return TypeError(f"the function returned {_offender(value, str(error))}, which JSON cannot carry; {_advice(value)}")
+        what = _offender(value, str(error))
+        return TypeError(f"the function returned {what}, which JSON cannot carry; {_advice(value)}")
     if isinstance(error, ValueError):
         return ValueError(f"the function returned a number that JSON cannot carry: {error}")
     return error

@@ -37,7 +37,7 @@ class Function:
         if type(task) is Unreadable:
             raise ValueError(task.reason)
         if type(task) is not dict:
-            raise TypeError(f"a task is an array of arguments, or an object of args, kwargs and function; this is {task!r:.100}")
+            raise TypeError(f"a task is an array, or an object of args, kwargs and function, not {task!r:.80}")
         unknown = task.keys() - {"args", "kwargs", "function"}
         if unknown:
             raise TypeError(f"a task has args, kwargs and function, not {', '.join(map(repr, sorted(unknown)))}")
@@ -79,7 +79,7 @@ def find(module, name):
     place = module
     for part in name.split("."):
         try:
-            place, outer = getattr(place, part), place
+            place = getattr(place, part)
         except AttributeError:
             from . import refusals
 
@@ -122,6 +122,8 @@ def _made(name, path, source):
     if source is None:
         with open(path, "rb") as file:
             source = file.read()
+    elif source.startswith("\ufeff"):
+        source = source[1:]  # A byte order mark is no Python, but editors write it.
     filename = path or f"<{name}>"
     folder = os.path.dirname(filename)
     if os.path.isdir(folder):

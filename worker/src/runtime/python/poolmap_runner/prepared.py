@@ -8,13 +8,13 @@ Its control socket carries the frames of `worker/src/slot/frame.rs` with kinds o
 | kind | with | answer |
 |---|---|---|
 | `Function` = 1 | the same body as for a slot | `Ready`, or `Refused` if the source cannot be compiled |
-| `Fork` = 16 | `count` pairs of descriptors: socket, map, socket, map... as SCM_RIGHTS of the header's bytes | see below |
+| `Fork` = 16 | `count` pairs of descriptors (socket, map) as SCM_RIGHTS of the header's bytes | see below |
 | `Exit` = 4, or the end of the stream | | it ends; its children are killed |
 
 `Function` compiles the source, for children to run. `Fork` starts a child that serves those slots, one thread each if
 there are several, and is answered by `Forked` = 17 whose `sequence` is the child's process id, or by `Refused` if the
-system gives no process. `Exited` = 18 comes whenever a child has ended: `sequence` is its process id, `value` its raw wait status.
-Answers come in the order of the requests. A child leads a process group of its own.
+system gives no process. Answers come in the order of the requests. `Exited` = 18 comes whenever a child has ended:
+`sequence` is its process id, `value` its raw wait status. A child leads a process group of its own.
 """
 
 import array
@@ -29,7 +29,8 @@ import threading
 
 import poolmap_runner
 
-from . import failures, frames, functions, refusals, slot, values
+# `refusals` is read here for the children, too, whose first failed task needs half of what it imports.
+from . import frames, functions, refusals, slot, values
 
 _PR_SET_PDEATHSIG = 1
 _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux.

@@ -61,14 +61,10 @@ def missing(module, place, part):
 
 def _function_names(module, place):
     """The functions and classes that a module or a class defines itself; what it has imported only if that is all."""
-    public = {name: value for name, value in vars(place).items() if not name.startswith("_")} if _has_names(place) else {}
-    found = [name for name in public if callable(getattr(place, name))]
-    own = [name for name in found if getattr(public[name], "__module__", module.__name__) == module.__name__]
-    return own or found
-
-
-def _has_names(place):
-    return hasattr(place, "__dict__")
+    names = [name for name in getattr(place, "__dict__", ()) if not name.startswith("_")]
+    found = {name: value for name in names if callable(value := getattr(place, name, None))}
+    own = [name for name, value in found.items() if getattr(value, "__module__", None) == module.__name__]
+    return own or list(found)
 
 
 def not_callable(module, name, value):

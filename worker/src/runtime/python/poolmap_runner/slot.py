@@ -99,7 +99,7 @@ class Slot:
             self._send(frames.REFUSED, function=frame.function, body=text)
         else:
             self._functions[frame.function] = function
-            about = {"executable": sys.executable, "version": "%d.%d.%d" % sys.version_info[:3]}
+            about = {"executable": sys.executable, "version": ".".join(map(str, sys.version_info[:3]))}
             self._send(frames.READY, function=frame.function, body=values.encode(about))
 
     def _run_batch(self, frame):

@@ -7,15 +7,6 @@ of a runner's start; an interpreter that lacks them falls back to the package.
 import gc
 from _struct import Struct
 
-try:
-    from _json import encode_basestring as quote
-    from _json import make_encoder, make_scanner
-except ImportError:
-    import json
-
-    quote = json.encoder.encode_basestring
-    make_encoder = make_scanner = None
-
 
 class Unreadable:
     """Stands for a task whose payload is not JSON."""
@@ -42,16 +33,26 @@ class _Rules:
     parse_constant = staticmethod(_no_constant)
 
 
-if make_scanner is None:
+try:
+    from _json import encode_basestring as quote
+    from _json import make_encoder, make_scanner
+
+    _scan = make_scanner(_Rules)
+    # Without the dict of containers seen (the first None), a value that contains itself ends in a RecursionError, and
+    # all others are encoded faster.
+    chunks = make_encoder(None, _cannot_carry, quote, None, ":", ",", False, False, False)
+except (ImportError, TypeError):
+    import json
+
     _scan = json.JSONDecoder(parse_constant=_no_constant).scan_once
-    _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=_cannot_carry)
+    _encode = json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=_cannot_carry
+    ).encode
+    quote = json.encoder.encode_basestring
 
     def chunks(value, _level):
-        return (_encoder.encode(value),)
-else:
-    _scan = make_scanner(_Rules)
-    # No markers: a value that contains itself ends in a RecursionError, and others are not slowed down.
-    chunks = make_encoder(None, _cannot_carry, quote, None, ":", ",", False, False, False)
+        """As the function made above: the text of a value in pieces."""
+        return (_encode(value),)
 
 
 def parse(text):
@@ -94,7 +95,7 @@ def _parse_each(lengths, payloads):
     # The scanner raises what this module defines, but does not always import it: else it gives a SystemError, as it
     # does if a module of the user's hides the package.
     try:
-        import json.decoder as _
+        __import__("json.decoder")
     except ImportError:
         pass
     tasks = []
