@@ -1,0 +1,78 @@
+"""Frames on a socket: the header of `worker/src/slot/frame.rs`, and a body."""
+
+import os
+from _struct import Struct
+
+HEADER = Struct("<IIIIQQQQ")
+
+FUNCTION, BATCH, DRAINED, EXIT, READY, REFUSED, DONE, FULL, LARGE = range(1, 10)
+# Only on the control socket of a prepared parent.
+FORK, FORKED, EXITED = range(16, 19)
+
+_READ_BYTES = 1 << 18
+
+
+class Gone(Exception):
+    """The other end of the socket is closed."""
+
+
+class Frame:
+    """A frame that was received; the fields are those of the header."""
+
+    __slots__ = ("kind", "function", "count", "attempt", "sequence", "index", "value", "body")
+
+    def __init__(self, header, body):
+        (self.kind, self.function, self.count, self.attempt, self.sequence, self.index, self.value, _) = header
+        self.body = body
+
+
+def receive(descriptor):
+    """The next frame."""
+    header = HEADER.unpack(read(descriptor, HEADER.size))
+    return Frame(header, read(descriptor, header[-1]))
+
+
+def send(descriptor, kind, *, function=0, sequence=0, value=0, body=b""):
+    """Sends a frame whole."""
+    header = HEADER.pack(kind, function, 0, 0, sequence, 0, value, len(body))
+    try:
+        # Together if small, so that the other end wakes once; not copied if large.
+        if len(body) <= _READ_BYTES:
+            _write(descriptor, header + body)
+        else:
+            _write(descriptor, header)
+            _write(descriptor, body)
+    except ConnectionError:
+        raise Gone from None
+
+
+def _write(descriptor, data):
+    written = os.write(descriptor, data)
+    if written < len(data):
+        rest = memoryview(data)
+        while written < len(rest):
+            written += os.write(descriptor, rest[written:])
+
+
+def read(descriptor, size):
+    """Exactly `size` bytes."""
+    if size == 0:
+        return b""
+    try:
+        data = os.read(descriptor, min(size, _READ_BYTES))
+        return data if len(data) == size else _read_on(descriptor, data, size)
+    except ConnectionError:
+        raise Gone from None
+
+
+def _read_on(descriptor, beginning, size):
+    whole = bytearray(size)
+    got = now = len(beginning)
+    whole[:got] = beginning
+    rest = memoryview(whole)
+    while now and got < size:
+        now = os.readv(descriptor, [rest[got:]])
+        got += now
+    if got < size:
+        raise Gone
+    return whole
