@@ -127,16 +127,24 @@ impl Exit {
     pub(crate) fn cause(self) -> Failure {
         let (kind, message) = match self {
             Self::Thread => (String::new(), "the thread that ran the task ended".to_owned()),
-            Self::Unknown => (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned()),
+            Self::Unknown => {
+                (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned())
+            }
             Self::Process(status) => match (status.signal(), status.code()) {
                 (Some(signal), _) => {
                     let name = os::signal_name(signal);
-                    let message = format!("the child that ran the task was killed by signal {signal} ({name})");
+                    let message =
+                        format!("the child that ran the task was killed by signal {signal} ({name})");
                     (name, message)
                 }
                 (None, code) => {
                     let code = code.unwrap_or_default();
-                    (String::new(), format!("the child that ran the task exited with status {code} before the task had ended"))
+                    (
+                        String::new(),
+                        format!(
+                            "the child that ran the task exited with status {code} before the task had ended"
+                        ),
+                    )
                 }
             },
         };

@@ -37,7 +37,10 @@ pub struct SlotStuck(usize);
 
 impl Pool {
     /// A pool of idle slots, and the channel on which they say which batches have left.
-    pub(crate) fn start(ground: Ground, reports: mpsc::Sender<WorkerMessage>) -> (Self, mpsc::Receiver<Left>) {
+    pub(crate) fn start(
+        ground: Ground,
+        reports: mpsc::Sender<WorkerMessage>,
+    ) -> (Self, mpsc::Receiver<Left>) {
         let (left, departures) = mpsc::channel(ground.slots);
         let slots = (0..ground.slots).map(|slot| {
             let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
@@ -46,7 +49,14 @@ impl Pool {
             Slot { commands, is_idle: true }
         });
         let slots = slots.collect();
-        let pool = Self { ground, slots, jobs: HashMap::new(), waiting: VecDeque::new(), placed: HashMap::new(), reports };
+        let pool = Self {
+            ground,
+            slots,
+            jobs: HashMap::new(),
+            waiting: VecDeque::new(),
+            placed: HashMap::new(),
+            reports,
+        };
         (pool, departures)
     }
 
@@ -57,7 +67,9 @@ impl Pool {
             Ok(job) => {
                 self.jobs.insert(job_id, Arc::new(job));
             }
-            Err(error) => self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() })).await,
+            Err(error) => {
+                self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() })).await;
+            }
         }
     }
 
@@ -74,7 +86,9 @@ impl Pool {
         if let Some(slot) = self.placed.get(&batch_id) {
             return self.command(*slot, SlotCommand::TakeBack { batch_id, count });
         }
-        let Some(place) = self.waiting.iter().position(|work| work.batch_id == batch_id) else { return Ok(()) };
+        let Some(place) = self.waiting.iter().position(|work| work.batch_id == batch_id) else {
+            return Ok(());
+        };
         let Some(work) = self.waiting.get_mut(place) else { return Ok(()) };
         work.give_back_unsent(count);
         let length = work.length();

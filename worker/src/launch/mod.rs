@@ -33,7 +33,9 @@ pub(crate) enum LaunchError {
     Unsupported(&'static str),
     #[error("cannot start a child: {0}")]
     System(#[from] io::Error),
-    #[error("cannot start Python ('{program}'): {reason}\nName an interpreter with --python PATH (3.9 or newer).")]
+    #[error(
+        "cannot start Python ('{program}'): {reason}\nName an interpreter with --python PATH (3.9 or newer)."
+    )]
     Interpreter { program: String, reason: String },
     #[error("{0}")]
     Refused(String),
@@ -85,7 +87,9 @@ impl Launcher {
     pub(crate) fn stillborn(&self, exit: Exit) -> String {
         match self {
             Self::Python(interpreter) => interpreter.stillborn(exit),
-            Self::Thread(_) | Self::Native(_) => format!("the child for the job's function {exit} before it was ready"),
+            Self::Thread(_) | Self::Native(_) => {
+                format!("the child for the job's function {exit} before it was ready")
+            }
         }
     }
 }
@@ -96,7 +100,11 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
     // What comes later wins: the job's own variables.
     child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
     let child = child.clone();
-    let kind = announced.function.as_ref().and_then(|function| function.kind.as_ref()).ok_or(LaunchError::NoFunction)?;
+    let kind = announced
+        .function
+        .as_ref()
+        .and_then(|function| function.kind.as_ref())
+        .ok_or(LaunchError::NoFunction)?;
     let function = match kind {
         function::Kind::Python(python) => python::function_body(python, announced.details)?,
         function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
@@ -120,7 +128,9 @@ fn launcher(
     ground: &Ground,
 ) -> Result<Launcher, LaunchError> {
     match (kind, child.backend()) {
-        (function::Kind::Python(_), _) => Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?)),
+        (function::Kind::Python(_), _) => {
+            Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?))
+        }
         (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
             Ok(Launcher::Thread(native::ThreadLauncher::new(false, ground)))
         }

@@ -143,7 +143,10 @@ impl Driver {
             return;
         }
         self.retire_if_due();
-        let Some(job) = self.work.as_ref().filter(|work| work.has_unsent()).map(|work| work.job.clone()) else { return };
+        let Some(job) = self.work.as_ref().filter(|work| work.has_unsent()).map(|work| work.job.clone())
+        else {
+            return;
+        };
         if self.job.as_ref().is_some_and(|current| current.id != job.id) {
             self.retire();
         }
@@ -199,7 +202,13 @@ impl Driver {
                 Kind::Done => self.done(&header).await?,
                 Kind::Full => self.full(&header).await?,
                 Kind::Large => self.large(&header, body).await?,
-                Kind::Function | Kind::Batch | Kind::Drained | Kind::Exit | Kind::Fork | Kind::Forked | Kind::Exited => {
+                Kind::Function
+                | Kind::Batch
+                | Kind::Drained
+                | Kind::Exit
+                | Kind::Fork
+                | Kind::Forked
+                | Kind::Exited => {
                     return Err(Violation::OutOfTurn("a frame that no runner sends"));
                 }
             }
@@ -271,7 +280,8 @@ impl Driver {
 
     /// Reports all outcomes before that of a task that the runner says it has just run.
     async fn report_claimed(&mut self, header: &Header) -> Result<(), Violation> {
-        let is_due = self.frame().is_some_and(|frame| (frame.sequence..frame.sent_end).contains(&header.sequence));
+        let is_due =
+            self.frame().is_some_and(|frame| (frame.sequence..frame.sent_end).contains(&header.sequence));
         if !is_due {
             return Err(Violation::OutOfTurn("an outcome of a task that it was not given"));
         }

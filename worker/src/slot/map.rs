@@ -91,7 +91,7 @@ impl SlotMap {
     /// Appends bytes of the area to `bytes`; `false`, and nothing appended, if they do not lie within it.
     #[must_use]
     pub fn read_area(&self, offset: usize, length: usize, bytes: &mut Vec<u8>) -> bool {
-        let inside = self.area_contains(offset, length);
+        let inside = area_contains(offset, length);
         if inside {
             self.memory.read(AREA_OFFSET + offset, length, bytes);
         }
@@ -101,16 +101,16 @@ impl SlotMap {
     /// Runner: writes into the area; `false`, and nothing written, if the bytes do not fit.
     #[must_use]
     pub fn write_area(&self, offset: usize, bytes: &[u8]) -> bool {
-        let fits = self.area_contains(offset, bytes.len());
+        let fits = area_contains(offset, bytes.len());
         if fits {
             self.memory.write(AREA_OFFSET + offset, bytes);
         }
         fits
     }
+}
 
-    fn area_contains(&self, offset: usize, length: usize) -> bool {
-        offset.checked_add(length).is_some_and(|end| end <= AREA_BYTES)
-    }
+fn area_contains(offset: usize, length: usize) -> bool {
+    offset.checked_add(length).is_some_and(|end| end <= AREA_BYTES)
 }
 
 #[cfg(test)]

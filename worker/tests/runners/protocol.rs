@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use poolmap_proto::v1::JobStarted;
 use poolmap_worker::slot::frame::{Header, Kind};
-use poolmap_worker::slot::map::AREA_BYTES;
+use poolmap_worker::slot::map::{AREA_BYTES, NO_FENCE};
 use poolmap_worker::slot::serve::{Call, Outcome, Tasks};
 
 use crate::slot::{Record, Slot, header};

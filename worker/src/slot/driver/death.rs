@@ -28,14 +28,15 @@ impl Driver {
         }
         let Some(runner) = self.runner.take() else { return };
         let was_running = self.frame().is_some_and(|frame| {
-            runner.begun() >= runner.next_outcome() && (frame.sequence..frame.end).contains(&runner.next_outcome())
+            runner.begun() >= runner.next_outcome()
+                && (frame.sequence..frame.end).contains(&runner.next_outcome())
         });
         let was_ready = runner.warm_up.is_some();
         let exit = ended(runner).await;
         if was_running {
             self.bury(exit.cause()).await;
         } else {
-            self.reset();
+            self.reset().await;
             self.count_false_start(was_ready, exit).await;
         }
     }
@@ -49,13 +50,16 @@ impl Driver {
         self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
     }
 
-    /// Nothing lies with a runner any more.
-    fn reset(&mut self) {
-        self.fence = None;
+    /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
+    async fn reset(&mut self) {
         self.is_bloated = false;
         self.forget_frame();
         if let Some(work) = &mut self.work {
             work.confirm(0);
+        }
+        if self.fence.is_some() {
+            self.fence_stands(0).await;
+            self.fence = None;
         }
     }
 
@@ -65,8 +69,10 @@ impl Driver {
             let (batch_id, offset) = (work.batch_id, work.reported());
             self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
         }
-        self.reset();
+        // A batch that ends here has nothing to give back.
+        self.fence = None;
         self.let_go().await;
+        self.reset().await;
     }
 
     async fn count_false_start(&mut self, was_ready: bool, exit: Exit) {
@@ -76,7 +82,8 @@ impl Driver {
             self.reject(job.id, job.launcher.stillborn(exit)).await;
         } else if self.false_starts >= FALSE_STARTS_MAX {
             let times = self.false_starts;
-            let error = format!("{times} children in a row died before they began a task; the last one {exit}");
+            let error =
+                format!("{times} children in a row died before they began a task; the last one {exit}");
             self.reject(job.id, error).await;
         }
     }

@@ -18,7 +18,9 @@ impl Driver {
         let (Some(runner), Some(max)) = (&self.runner, job.max_tasks_per_child) else { return };
         let left = max.saturating_sub(runner.tasks_sent);
         let is_near = match (self.task_ns, runner.warm_up) {
-            (Some(task_ns), Some(warm_up)) => left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64,
+            (Some(task_ns), Some(warm_up)) => {
+                left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64
+            }
             _ => left == 0,
         };
         let has_more = self.work.as_ref().is_some_and(|work| work.has_followers || work.has_unsent());
