@@ -99,6 +99,14 @@ impl Pool {
         Ok(())
     }
 
+    /// Ends a batch at once.
+    pub(crate) async fn stop_batch(&mut self, batch_id: u64) -> Result<(), SlotStuck> {
+        if let Some(slot) = self.placed.get(&batch_id) {
+            return self.command(*slot, SlotCommand::Stop { batch_id });
+        }
+        self.take_back(TakeBack { batch_id, count: u32::MAX }).await
+    }
+
     /// Nothing follows of a job.
     pub(crate) fn job_ended(&mut self, job_id: u64) -> Result<(), SlotStuck> {
         self.jobs.remove(&job_id);

@@ -121,6 +121,7 @@ async fn handle(pool: &mut Pool, message: CoordinatorMessage) -> Result<(), Slot
         }
         Some(Kind::Batch(batch)) => pool.batch(batch),
         Some(Kind::TakeBack(asked)) => pool.take_back(asked).await,
+        Some(Kind::Stop(stop)) => pool.stop_batch(stop.batch_id).await,
         Some(Kind::JobEnded(ended)) => pool.job_ended(ended.job_id),
         Some(Kind::Welcome(_) | Kind::Heartbeat(_)) | None => Ok(()),
     }

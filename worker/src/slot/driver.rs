@@ -5,6 +5,7 @@
 
 mod death;
 mod recycle;
+mod stop;
 mod take_back;
 
 use std::sync::Arc;
@@ -37,6 +38,14 @@ pub(crate) enum SlotCommand {
         batch_id: u64,
         count: u32,
     },
+    /// End a batch at once.
+    Stop {
+        batch_id: u64,
+    },
+    /// Kill the task that runs, and replace its child: memory runs out.
+    Evict,
+    /// Replace the child if it does nothing: memory is short.
+    RecycleIdle,
     /// Nothing follows of this job, and what is left of it is of no interest.
     EndJob(u64),
 }
@@ -70,6 +79,8 @@ pub(crate) struct Driver {
     /// When the first task of the frame was seen to run, and how much of the time since has been reported.
     frame_since: Option<Instant>,
     frame_reported: Duration,
+    /// The task that was seen to run last, and since when.
+    current: Option<(u64, Instant)>,
     /// Mean time of a task, in nanoseconds.
     task_ns: Option<f64>,
     /// Runners that died in a row without having begun anything.
@@ -98,6 +109,7 @@ impl Driver {
             fence: None,
             frame_since: None,
             frame_reported: Duration::ZERO,
+            current: None,
             task_ns: None,
             false_starts: 0,
         }
@@ -127,6 +139,9 @@ impl Driver {
         match command {
             SlotCommand::Run(work) => self.work = Some(work),
             SlotCommand::TakeBack { batch_id, count } => self.take_back(batch_id, count).await,
+            SlotCommand::Stop { batch_id } => self.stop_batch(batch_id).await,
+            SlotCommand::Evict => self.evict().await,
+            SlotCommand::RecycleIdle => self.recycle_idle(),
             SlotCommand::EndJob(job) => self.end_job(job).await,
         }
     }
@@ -258,6 +273,7 @@ impl Driver {
     fn forget_frame(&mut self) {
         self.frame_since = None;
         self.frame_reported = Duration::ZERO;
+        self.current = None;
     }
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
@@ -305,6 +321,7 @@ impl Driver {
             self.runner_broke(&violation).await;
         }
         self.check_size();
+        self.check_time(begun).await;
     }
 
     /// Up to where the outcomes of the frame are complete in the map, if there are new ones.

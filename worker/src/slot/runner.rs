@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -190,6 +191,15 @@ impl Runner {
     /// Hangs up, which tells the runner to end, and hands over its child to be waited for.
     pub(crate) fn into_child(self) -> Child {
         self.child
+    }
+
+    /// Interrupts the task that runs, and kills it after a grace period.
+    pub(crate) async fn interrupt(self) {
+        let map = self.map.clone();
+        // Whatever the interrupted task does, none follows it.
+        map.set_fence(0);
+        let child = self.into_child();
+        child.interrupt(|| map.process().map(Pid::from_raw)).await;
     }
 
     /// Kills the runner in the middle of whatever it does.

@@ -51,7 +51,7 @@ impl Driver {
     }
 
     /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
-    async fn reset(&mut self) {
+    pub(super) async fn reset(&mut self) {
         self.is_bloated = false;
         self.forget_frame();
         if let Some(work) = &mut self.work {
