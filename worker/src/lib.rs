@@ -3,6 +3,7 @@
 //! It sizes itself ([`sizing`]), dials in to a coordinator, and runs the batches it is sent in its slots. What serves a slot is a
 //! runner ([`slot`]): a Python interpreter, this program as a child, or a thread.
 
+mod cgroup;
 mod child;
 mod job;
 mod launch;
