@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use poolmap_proto::v1::{Failure, FailureKind};
@@ -15,15 +16,22 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::os;
+use crate::stderr::Tail;
 
 /// Time a child that has nothing more to do gets to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How a child ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// A process, with what the system says of it.
-    Process(ExitStatus),
+    Process {
+        status: ExitStatus,
+        /// The most memory it ever had resident, where that is known.
+        peak_rss_bytes: Option<u64>,
+        /// What it printed last, over all its life; without a newline at the end.
+        last_lines: String,
+    },
     /// A thread, which returned or panicked.
     Thread,
     /// A process whose parent died before it could tell.
@@ -48,28 +56,30 @@ pub(crate) type Keeper = Arc<dyn std::any::Any + Send + Sync>;
 pub(crate) struct ChildWatch {
     group: Arc<OnceLock<Pid>>,
     exit: watch::Sender<Option<Exit>>,
+    output: Option<Tail>,
 }
 
 impl Child {
     /// Takes charge of a process that leads a group of its own and was started by this process: a task waits for its end.
-    pub(crate) fn adopt(pid: Pid, tasks: &TaskTracker) -> io::Result<Self> {
+    /// `output` is where it prints.
+    pub(crate) fn adopt(pid: Pid, output: Tail, tasks: &TaskTracker) -> io::Result<Self> {
         let pidfd = os::exit_notice(pid)?;
-        let (child, watch) = Self::watched(None);
+        let (child, watch) = Self::watched(None, Some(output));
         watch.started(pid);
         tasks.spawn(reap(pid, pidfd, watch));
         Ok(child)
     }
 
-    /// A child whose start and end somebody else reports.
-    pub(crate) fn watched(keeper: Option<Keeper>) -> (Self, ChildWatch) {
+    /// A child whose start and end somebody else reports. `output` is where it prints, if it does so on its own.
+    pub(crate) fn watched(keeper: Option<Keeper>, output: Option<Tail>) -> (Self, ChildWatch) {
         let (sender, exit) = watch::channel(None);
         let group = Arc::new(OnceLock::new());
-        (Self { group: group.clone(), exit, keeper }, ChildWatch { group, exit: sender })
+        (Self { group: group.clone(), exit, keeper }, ChildWatch { group, exit: sender, output })
     }
 
     /// Waits for its end. May be dropped while it waits.
     pub(crate) async fn exited(&mut self) -> Exit {
-        self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or(Exit::Unknown)
+        self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone()).unwrap_or(Exit::Unknown)
     }
 
     /// Kills it and its process group; threads cannot be killed.
@@ -106,15 +116,32 @@ impl ChildWatch {
 
     /// The child has ended. What it has left running in its group ends, too.
     pub(crate) fn ended(self, exit: Exit) {
-        self.group.get().copied().into_iter().for_each(kill_group);
+        self.kill_left_behind();
         self.exit.send_replace(Some(exit));
+    }
+
+    /// The child was a process and has ended with this status. Its end is told once what it has printed is copied.
+    pub(crate) async fn process_ended(mut self, status: ExitStatus, peak_rss_bytes: Option<u64>) {
+        self.kill_left_behind();
+        let last_lines = match self.output.take() {
+            Some(output) => output.last_lines().await,
+            None => String::new(),
+        };
+        self.exit.send_replace(Some(Exit::Process { status, peak_rss_bytes, last_lines }));
+    }
+
+    fn kill_left_behind(&self) {
+        self.group.get().copied().into_iter().for_each(kill_group);
     }
 }
 
 /// Waits for a process of ours.
 async fn reap(pid: Pid, pidfd: AsyncFd<OwnedFd>, watch: ChildWatch) {
     let _readable = pidfd.readable().await;
-    watch.ended(os::wait(pid).map_or(Exit::Unknown, Exit::Process));
+    match os::wait(pid) {
+        Ok((status, peak_rss_bytes)) => watch.process_ended(status, peak_rss_bytes).await,
+        Err(_) => watch.ended(Exit::Unknown),
+    }
 }
 
 fn kill_group(group: Pid) {
@@ -124,30 +151,32 @@ fn kill_group(group: Pid) {
 
 impl Exit {
     /// What to tell of a task during which its child ended so.
-    pub(crate) fn cause(self) -> Failure {
-        let (kind, message) = match self {
+    pub(crate) fn cause(&self) -> Failure {
+        let (name, message) = match self {
             Self::Thread => (String::new(), "the thread that ran the task ended".to_owned()),
             Self::Unknown => (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned()),
-            Self::Process(status) => match (status.signal(), status.code()) {
-                (Some(signal), _) => {
-                    let name = os::signal_name(signal);
-                    let message = format!("the child that ran the task was killed by signal {signal} ({name})");
-                    (name, message)
-                }
-                (None, code) => {
-                    let code = code.unwrap_or_default();
-                    (String::new(), format!("the child that ran the task exited with status {code} before the task had ended"))
-                }
-            },
+            Self::Process { status, peak_rss_bytes, last_lines } => {
+                let name = status.signal().map(os::signal_name).unwrap_or_default();
+                let too_early = if status.signal().is_some() { "" } else { " before the task had ended" };
+                (name, format!("the child that ran the task {self}{too_early}{}{}", peak(*peak_rss_bytes), said(last_lines)))
+            }
         };
-        Failure { kind: FailureKind::Crashed.into(), r#type: kind, message, ..Failure::default() }
+        Failure { kind: FailureKind::Crashed.into(), r#type: name, message, ..Failure::default() }
     }
+}
+
+fn peak(rss_bytes: Option<u64>) -> String {
+    rss_bytes.map(|bytes| format!("; peak memory {}", ByteSize(bytes).display().iec())).unwrap_or_default()
+}
+
+fn said(last_lines: &str) -> String {
+    if last_lines.is_empty() { String::new() } else { format!("; last lines of its stderr:\n{last_lines}") }
 }
 
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Process(status) => match (status.signal(), status.code()) {
+            Self::Process { status, .. } => match (status.signal(), status.code()) {
                 (Some(signal), _) => write!(f, "was killed by signal {signal} ({})", os::signal_name(signal)),
                 (None, code) => write!(f, "exited with status {}", code.unwrap_or_default()),
             },

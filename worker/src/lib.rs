@@ -15,6 +15,7 @@ pub mod runtime;
 mod session;
 pub mod sizing;
 pub mod slot;
+mod stderr;
 
 use std::num::NonZeroU32;
 
@@ -27,6 +28,7 @@ use crate::launch::Ground;
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 pub use crate::session::SessionError;
+use crate::stderr::Stderr;
 
 /// What a worker is told when it starts.
 #[derive(Clone, Debug)]
@@ -56,12 +58,14 @@ pub enum WorkerError {
 /// that started them.
 pub async fn run(config: Config, transport: Transport, stop: impl Future<Output = ()>) -> Result<(), WorkerError> {
     let slots = config.slots;
+    let tasks = TaskTracker::new();
     let ground = Ground {
         slots: slots.get() as usize,
         registry: config.registry,
         environment: thread_caps(slots),
         runner_files: RunnerFiles::write().map_err(WorkerError::RunnerFiles)?,
-        tasks: TaskTracker::new(),
+        stderr: Stderr::new(std::io::stderr(), tasks.clone()),
+        tasks,
     };
     Ok(session::serve(transport, config.name, ground, stop).await?)
 }

@@ -154,7 +154,7 @@ fn spawn(
     let (sender, ended) = oneshot::channel();
     tokio::spawn(async move {
         let _readable = notice.readable().await;
-        let how = os::wait(pid).map_or_else(|error| error.to_string(), |status| status.to_string());
+        let how = os::wait(pid).map_or_else(|error| error.to_string(), |(status, _)| status.to_string());
         let _stopping = end.try_send(format!("worker {name} ended ({how})"));
         let _stopping = sender.send(());
     });

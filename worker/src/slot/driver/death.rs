@@ -35,7 +35,7 @@ impl Driver {
         let exit = ended(runner).await;
         self.bury(blamed, exit.cause()).await;
         if blamed.is_none() {
-            self.count_false_start(was_ready, exit).await;
+            self.count_false_start(was_ready, &exit).await;
         }
     }
 
@@ -89,7 +89,7 @@ impl Driver {
         }
     }
 
-    async fn count_false_start(&mut self, was_ready: bool, exit: Exit) {
+    async fn count_false_start(&mut self, was_ready: bool, exit: &Exit) {
         self.false_starts += 1;
         let Some(job) = self.job.clone() else { return };
         if !was_ready {
