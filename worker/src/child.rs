@@ -185,3 +185,81 @@ impl std::fmt::Display for Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+    use crate::stderr::Stderr;
+
+    /// Starts a shell script as a child of the pool.
+    fn shell(script: &str) -> io::Result<Child> {
+        let tasks = TaskTracker::new();
+        let (output, tail) = Stderr::new(io::sink(), tasks.clone()).pipe()?;
+        let arguments = [c"sh".to_owned(), c"-c".to_owned(), CString::new(script)?];
+        let spawn = os::Spawn {
+            program: &os::Program::find(b"sh", None)?,
+            arguments: &arguments,
+            environment: &[c"PATH=/bin:/usr/bin".to_owned()],
+            directory: None,
+            descriptors: &[(output.as_fd(), 1), (output.as_fd(), 2)],
+            own_group: true,
+            die_with_parent: true,
+        };
+        Child::adopt(spawn.start().map_err(|error| error.error)?, tail, &tasks)
+    }
+
+    #[tokio::test]
+    async fn a_death_is_told_with_its_signal_and_the_last_words() -> io::Result<()> {
+        let exit = shell("echo one; echo two >&2; kill -SEGV $$")?.exited().await;
+        let cause = exit.cause();
+        assert_eq!(cause.r#type, "SIGSEGV");
+        let (start, end) = ("the child that ran the task was killed by signal 11 (SIGSEGV)", "; last lines of its stderr:\none\ntwo");
+        assert!(cause.message.starts_with(start) && cause.message.ends_with(end), "{}", cause.message);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_early_exit_is_told_with_its_status() -> io::Result<()> {
+        let exit = shell("exit 7")?.exited().await;
+        let start = "the child that ran the task exited with status 7 before the task had ended";
+        assert!(exit.cause().message.starts_with(start), "{}", exit.cause().message);
+        assert_eq!(exit.to_string(), "exited with status 7");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_peak_memory_of_a_large_child_is_told() -> io::Result<()> {
+        let script = "exec python3 -c 'import os; large = bytearray(200 << 20); os.kill(os.getpid(), 9)'";
+        let exit = shell(script)?.exited().await;
+        let Exit::Process { peak_rss_bytes: Some(peak), .. } = exit else {
+            return Err(io::Error::other(format!("no peak in {exit:?}")));
+        };
+        assert!((200 << 20..400 << 20).contains(&peak), "{peak}");
+        assert!(exit.cause().message.contains("(SIGKILL); peak memory 2"), "{}", exit.cause().message);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_a_child_leaves_in_its_group_dies_with_it() -> io::Result<()> {
+        let exit = shell("sleep 600 & echo $!; kill -KILL $$")?.exited().await;
+        let Exit::Process { last_lines, .. } = exit else { return Err(io::Error::other("not a process")) };
+        let sleeper = Pid::from_raw(last_lines.parse().map_err(io::Error::other)?);
+        // A dead process that nobody has waited for has no memory.
+        let has_ended = || os::rss_bytes(sleeper).is_none_or(|rss| rss == 0);
+        assert!(eventually(has_ended).await);
+        Ok(())
+    }
+
+    async fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
+        for _ in 0..2000 {
+            if is_so() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+}

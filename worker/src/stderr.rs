@@ -11,14 +11,14 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::net::unix::pipe;
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-/// What a pipe holds, so that one read empties it.
-const PIPE_BYTES: usize = 64 << 10;
+/// Bytes copied at once: what a pipe holds on most machines, so that what was printed together stays together.
+const COPY_BYTES: usize = 64 << 10;
 /// What is kept of a child's output.
 const KEPT_BYTES: usize = 4 << 10;
 const KEPT_LINES: usize = 20;
@@ -60,7 +60,7 @@ pub(crate) struct Tail {
 impl Stderr {
     /// Copies all that children print to `out`.
     pub(crate) fn new(out: impl Write + Send + 'static, tasks: TaskTracker) -> Self {
-        let out = Out { file: Box::new(out), buffer: vec![0; PIPE_BYTES].into() };
+        let out = Out { file: Box::new(out), buffer: vec![0; COPY_BYTES].into() };
         Self { out: Arc::new(Mutex::new(out)), thread: Arc::default(), tasks }
     }
 
@@ -139,9 +139,21 @@ impl Copy {
                 },
             }
         }
-        // All that the child has printed, and no more of what others print in there without end. Tokio may not know yet
-        // that there is something.
-        let _nothing_left = self.copy();
+        self.copy_rest();
+    }
+
+    /// Copies all that a child which has ended has printed, and no more than fits in the pipe of what others print in there
+    /// without end. Goes past tokio, which may not know yet that there is something.
+    fn copy_rest(&self) {
+        let capacity =
+            fcntl(&self.pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok());
+        let mut left = capacity.unwrap_or(COPY_BYTES);
+        while let Ok(copied @ 1..) = self.copy() {
+            left = left.saturating_sub(copied);
+            if left == 0 {
+                return;
+            }
+        }
     }
 
     /// Copies what is in the pipe, and returns how much that was: 0 if nothing will come any more.
@@ -177,7 +189,8 @@ impl Kept {
     /// said last.
     fn last_lines(&mut self) -> String {
         let text = String::from_utf8_lossy(self.bytes.make_contiguous());
-        let lines = text.trim_end().split('\n').map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default());
+        let lines =
+            text.trim_end().split('\n').map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default());
         let mut lines: Vec<_> = lines.collect();
         if self.is_cut && lines.len() > 1 {
             lines.remove(0);
@@ -188,4 +201,133 @@ impl Kept {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An end of all pipes that a test can look at.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Seen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            locked(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs a shell script that prints to a pipe of its own, until it has ended.
+    fn run(script: &str, stderr: &Stderr) -> io::Result<Tail> {
+        let (output, tail) = stderr.pipe()?;
+        let mut child =
+            Command::new("sh").args(["-c", script]).stdin(Stdio::null()).stdout(output).spawn()?;
+        child.wait()?;
+        Ok(tail)
+    }
+
+    #[tokio::test]
+    async fn all_that_is_printed_arrives_unchanged_and_in_order() -> io::Result<()> {
+        let (seen, tasks) = (Seen::default(), TaskTracker::new());
+        let tail = run("seq 200000; printf 'a\\377\\000b'", &Stderr::new(seen.clone(), tasks.clone()))?;
+        assert!(tail.last_lines().await.ends_with("\n199999\n200000\na\u{fffd}\0b"));
+        let expected =
+            (1..=200_000).map(|number| format!("{number}\n").into_bytes()).collect::<Vec<_>>().concat();
+        assert!(*locked(&seen.0) == [&expected[..], b"a\xff\0b"].concat());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_last_word_before_sigkill_is_not_lost() -> io::Result<()> {
+        let (seen, tasks) = (Seen::default(), TaskTracker::new());
+        let stderr = Stderr::new(seen.clone(), tasks);
+        for number in 0..50 {
+            let tail = run(&format!("echo {number}; kill -KILL $$"), &stderr)?;
+            assert_eq!(tail.last_lines().await, number.to_string());
+        }
+        let expected: String = (0..50).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8_lossy(&locked(&seen.0)), expected);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_process_left_behind_that_prints_without_end_holds_up_nothing() -> io::Result<()> {
+        let (seen, tasks) = (Seen::default(), TaskTracker::new());
+        let script = "echo here; setsid yes still there & until [ \"$(ps -o sid= $!)\" -eq $! ]; do :; done";
+        let tail = run(script, &Stderr::new(seen.clone(), tasks.clone()))?;
+        tail.last_lines().await;
+        tasks.close();
+        tasks.wait().await;
+        assert!(locked(&seen.0).starts_with(b"here\n"));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn output_that_nobody_takes_holds_up_no_death_and_is_not_lost() -> io::Result<()> {
+        let (mut reader, mut writer) = io::pipe()?;
+        writer.write_all(&vec![b'-'; COPY_BYTES])?;
+        let tasks = TaskTracker::new();
+        let tail = run("echo late", &Stderr::new(writer, tasks.clone()))?;
+        assert_eq!(tail.last_lines().await, "late", "it was read, and could not be written");
+        let mut all = String::new();
+        reader.read_to_string(&mut all)?;
+        assert!(all.ends_with("-late\n"));
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_child_goes_on_when_nobody_reads_any_more() -> io::Result<()> {
+        let (reader, writer) = io::pipe()?;
+        drop(reader);
+        let tail = run("seq 100000", &Stderr::new(writer, TaskTracker::new()))?;
+        assert!(tail.last_lines().await.ends_with("\n100000"));
+        Ok(())
+    }
+
+    fn kept(chunks: &[&[u8]]) -> String {
+        let mut kept = Kept::default();
+        chunks.iter().for_each(|chunk| kept.push(chunk));
+        kept.last_lines()
+    }
+
+    #[test]
+    fn the_last_lines_are_whole_and_no_more_than_twenty() {
+        assert_eq!(kept(&[b"one\ntw", b"o\n"]), "one\ntwo");
+        assert_eq!(kept(&[b""]), "");
+        assert_eq!(kept(&[b"\n\n"]), "");
+        let many: String = (0..30).map(|number| format!("{number}\n")).collect();
+        let last: Vec<_> = (10..30).map(|number| number.to_string()).collect();
+        assert_eq!(kept(&[many.as_bytes()]), last.join("\n"));
+        let long = "x".repeat(KEPT_BYTES - 5) + "\nlast\n";
+        assert_eq!(kept(&[b"first line, and ", long.as_bytes()]), "last");
+        assert_eq!(kept(&["y".repeat(KEPT_BYTES + 9).as_bytes()]).len(), KEPT_BYTES);
+    }
+
+    #[test]
+    fn of_a_progress_bar_its_last_state_is_told() {
+        assert_eq!(kept(&[b"\r 0%\r50%\r99%\r\ndone"]), "99%\ndone");
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_of_all_chunks_is_kept(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..8)) {
+            let mut kept = Kept::default();
+            chunks.iter().for_each(|chunk| kept.push(chunk));
+            let all = chunks.concat();
+            prop_assert_eq!(kept.bytes.make_contiguous(), &all[all.len().saturating_sub(KEPT_BYTES)..]);
+            prop_assert_eq!(kept.is_cut, all.len() > KEPT_BYTES);
+        }
+    }
 }
