@@ -37,7 +37,7 @@ impl Driver {
             self.bury(exit.cause()).await;
         } else {
             self.reset().await;
-            self.count_false_start(was_ready, exit).await;
+            self.count_false_start(was_ready, &exit).await;
         }
     }
 
@@ -75,7 +75,7 @@ impl Driver {
         self.reset().await;
     }
 
-    async fn count_false_start(&mut self, was_ready: bool, exit: Exit) {
+    async fn count_false_start(&mut self, was_ready: bool, exit: &Exit) {
         self.false_starts += 1;
         let Some(job) = self.job.clone() else { return };
         if !was_ready {
