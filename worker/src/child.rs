@@ -122,6 +122,11 @@ impl Child {
         self.exited().await;
     }
 
+    /// The process, where there is one of its own.
+    pub(crate) fn process(&self) -> Option<Pid> {
+        self.group.get().copied()
+    }
+
     /// Resident memory in bytes, where it has memory of its own.
     pub(crate) fn rss_bytes(&self) -> Option<u64> {
         os::rss_bytes(*self.group.get()?)
@@ -170,15 +175,29 @@ fn kill_group(group: Pid) {
 }
 
 impl Exit {
+    /// Whether it was killed by SIGKILL: by the kernel for its memory, or by anybody.
+    pub(crate) fn is_sigkill(&self) -> bool {
+        matches!(self, Self::Process { status, .. } if status.signal() == Some(Signal::SIGKILL as i32))
+    }
+
     /// What to tell of a task during which its child ended so.
     pub(crate) fn cause(&self) -> Failure {
         let (name, message) = match self {
             Self::Thread => (String::new(), "the thread that ran the task ended".to_owned()),
-            Self::Unknown => (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned()),
+            Self::Unknown => {
+                (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned())
+            }
             Self::Process { status, peak_rss_bytes, last_lines } => {
                 let name = status.signal().map(os::signal_name).unwrap_or_default();
                 let too_early = if status.signal().is_some() { "" } else { " before the task had ended" };
-                (name, format!("the child that ran the task {self}{too_early}{}{}", peak(*peak_rss_bytes), said(last_lines)))
+                (
+                    name,
+                    format!(
+                        "the child that ran the task {self}{too_early}{}{}",
+                        peak(*peak_rss_bytes),
+                        said(last_lines)
+                    ),
+                )
             }
         };
         Failure { kind: FailureKind::Crashed.into(), r#type: name, message, ..Failure::default() }
@@ -236,7 +255,10 @@ mod tests {
         let exit = shell("echo one; echo two >&2; kill -SEGV $$")?.exited().await;
         let cause = exit.cause();
         assert_eq!(cause.r#type, "SIGSEGV");
-        let (start, end) = ("the child that ran the task was killed by signal 11 (SIGSEGV)", "; last lines of its stderr:\none\ntwo");
+        let (start, end) = (
+            "the child that ran the task was killed by signal 11 (SIGSEGV)",
+            "; last lines of its stderr:\none\ntwo",
+        );
         assert!(cause.message.starts_with(start) && cause.message.ends_with(end), "{}", cause.message);
         Ok(())
     }

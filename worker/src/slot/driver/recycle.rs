@@ -65,15 +65,16 @@ impl Driver {
     pub(super) fn retire(&mut self) {
         self.retire_runner();
         if let Some(successor) = self.successor.take() {
-            self.tasks.spawn(successor.into_child().end());
+            self.shared.tasks.spawn(successor.into_child().end());
         }
         self.job = None;
     }
 
     fn retire_runner(&mut self) {
         self.is_bloated = false;
+        self.shared.status.set_runner(None);
         if let Some(runner) = self.runner.take() {
-            self.tasks.spawn(runner.into_child().end());
+            self.shared.tasks.spawn(runner.into_child().end());
         }
     }
 
