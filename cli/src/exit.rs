@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use poolmap_client::ClientError;
+
 use crate::input::InputError;
 use crate::output::OutputError;
 
@@ -59,6 +61,12 @@ impl Failure {
             Self::Output(_) => TASK_FAILED,
             Self::Lost(_) | Self::System { .. } => LOST,
         }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Lost(error.to_string())
     }
 }
 

@@ -36,7 +36,8 @@ pub(crate) fn start(level: Level) {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(filter).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(filter).with_target(false);
     // A program that uses this library may have a log of its own: then that one is used.
     let _already_set = log.compact().try_init();
 }

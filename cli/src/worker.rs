@@ -32,7 +32,8 @@ pub(crate) fn run(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Fail
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::system("starting a worker"))?;
     runtime.block_on(async {
-        let transport = Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let transport =
+            Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
         let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry };
         let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
         ended.map_err(|error| Failure::Lost(error.to_string()))?;

@@ -20,7 +20,9 @@ impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let message = status.message().to_owned();
         match status.code() {
-            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => Self::Lost(message),
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
+                Self::Lost(message)
+            }
             Code::FailedPrecondition | Code::NotFound => Self::JobClosed,
             _ => Self::Refused(message),
         }

@@ -23,7 +23,9 @@ impl Clock {
     /// Waits until a moment; for ever if there is none.
     pub(crate) async fn reach(&self, moment: Option<Time>) {
         match moment {
-            Some(moment) => tokio::time::sleep_until((self.started + Duration::from_nanos(moment.0)).into()).await,
+            Some(moment) => {
+                tokio::time::sleep_until((self.started + Duration::from_nanos(moment.0)).into()).await;
+            }
             None => std::future::pending().await,
         }
     }

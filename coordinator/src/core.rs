@@ -6,8 +6,8 @@ use poolmap_proto::PROTOCOL_VERSION;
 use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
 use poolmap_proto::v1::worker_message::Kind as FromWorker;
 use poolmap_proto::v1::{
-    Batch, BatchOutcomes, Crashed, Detail, Failure, FailureKind, Heartbeat, Hello, JobSpec, JobStarted, OutcomeRun, StatusResponse, TakeBack,
-    TaskChunk, Welcome,
+    Batch, BatchOutcomes, Crashed, Detail, Failure, FailureKind, Heartbeat, Hello, JobSpec, JobStarted,
+    OutcomeRun, StatusResponse, TakeBack, TaskChunk, Welcome,
 };
 use poolmap_scheduler::{Action, BatchId, Event, JobId, JobOptions, Scheduler, WorkerId};
 use tokio::sync::mpsc;
@@ -94,7 +94,9 @@ impl Core {
             Command::Submit { spec, reply } => self.submit(spec, reply),
             Command::AddTasks { job, chunk, reply } => self.add_tasks(job, chunk, reply),
             Command::Close { job, reply } => self.close(job, reply),
-            Command::Outcomes { job, cursor, reply } => self.read(job, reply, |job, reply| job.read_from(cursor, reply)),
+            Command::Outcomes { job, cursor, reply } => {
+                self.read(job, reply, |job, reply| job.read_from(cursor, reply));
+            }
             Command::Cancel { job, reply } => self.cancel(job, reply),
             Command::Status { job, reply } => self.status(job, reply),
             Command::WorkerAttached { hello, outbox, reply } => self.worker_attached(hello, outbox, reply),
@@ -278,13 +280,13 @@ impl Core {
         let mut actions = std::mem::take(&mut self.actions);
         self.scheduler.handle(self.clock.now(), event, &mut actions);
         for action in actions.drain(..) {
-            self.act(action, &mut report);
+            self.act(&action, &mut report);
         }
         self.actions = actions;
     }
 
-    fn act(&mut self, action: Action, report: &mut Report) {
-        match action {
+    fn act(&mut self, action: &Action, report: &mut Report) {
+        match *action {
             Action::Assign { worker, batch, job, first, count, attempt } => {
                 self.introduce(worker, job);
                 let tasks = self.jobs.get(&job).and_then(|entry| entry.chunks.slice(first, count));
@@ -315,7 +317,8 @@ impl Core {
             && let Some(entry) = self.jobs.get(&job)
         {
             let JobSpec { function, child, details, .. } = entry.spec.clone();
-            self.workers.send(worker, ToWorker::JobStarted(JobStarted { job_id: job.0, function, child, details }));
+            self.workers
+                .send(worker, ToWorker::JobStarted(JobStarted { job_id: job.0, function, child, details }));
         }
     }
 
@@ -323,7 +326,7 @@ impl Core {
         let Report::Outcomes { worker, run } = std::mem::replace(report, Report::Nothing) else { return };
         let mut run = OutcomeRun { first_index: first, cancelled: 0, worker: String::new(), ..run };
         if !run.details.is_empty() {
-            run.worker = self.workers.name(worker).to_owned();
+            self.workers.name(worker).clone_into(&mut run.worker);
             run.details.iter_mut().for_each(|detail| detail.attempt = attempt);
         }
         self.push(job, run);
@@ -339,7 +342,17 @@ impl Core {
             _ => Vec::new(),
         };
         let failures = vec![Failure { offset: 0, ..cause }];
-        self.push(job, OutcomeRun { first_index: index, lengths: vec![0], failures, details, worker, ..Default::default() });
+        self.push(
+            job,
+            OutcomeRun {
+                first_index: index,
+                lengths: vec![0],
+                failures,
+                details,
+                worker,
+                ..Default::default()
+            },
+        );
     }
 
     fn push(&mut self, job: JobId, run: OutcomeRun) {
@@ -358,7 +371,11 @@ impl Core {
             return;
         }
         let unread = entry.unread_bytes();
-        let hold = if entry.held { unread > self.config.unread_bytes_max / 2 } else { unread > self.config.unread_bytes_max };
+        let hold = if entry.held {
+            unread > self.config.unread_bytes_max / 2
+        } else {
+            unread > self.config.unread_bytes_max
+        };
         if hold != entry.held {
             entry.held = hold;
             self.follow_ups.push(Event::JobHeld { job, held: hold });
@@ -372,7 +389,10 @@ impl Core {
 }
 
 fn unknown_job(job: JobId) -> Status {
-    Status::not_found(format!("there is no job {}: it never was, or it has ended and its outcomes were read", job.0))
+    Status::not_found(format!(
+        "there is no job {}: it never was, or it has ended and its outcomes were read",
+        job.0
+    ))
 }
 
 fn refusal(hello: &Hello) -> Status {

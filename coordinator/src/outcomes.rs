@@ -61,7 +61,11 @@ impl OutcomeLog {
             self.bytes -= bytes(run);
             self.runs.pop_front();
         }
-        if self.start == cursor { Ok(()) } else { Err(CursorError { wanted: cursor, start: self.start, end: self.end() }) }
+        if self.start == cursor {
+            Ok(())
+        } else {
+            Err(CursorError { wanted: cursor, start: self.start, end: self.end() })
+        }
     }
 
     /// The next runs from the first one held, and the cursor after them.

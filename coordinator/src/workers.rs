@@ -65,7 +65,8 @@ impl Workers {
 
     /// Tells all workers that know a job that it has ended.
     pub(crate) fn end_job(&mut self, job: JobId) {
-        let knowing = self.workers.iter_mut().filter_map(|(id, worker)| worker.jobs.remove(&job).then_some(*id));
+        let knowing =
+            self.workers.iter_mut().filter_map(|(id, worker)| worker.jobs.remove(&job).then_some(*id));
         for worker in knowing.collect::<Vec<_>>() {
             self.send(worker, Kind::JobEnded(JobEnded { job_id: job.0 }));
         }

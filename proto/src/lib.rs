@@ -7,7 +7,13 @@ pub mod transport;
 
 /// Messages and services of `poolmap.v1`.
 pub mod v1 {
-    #![expect(missing_docs, unused_qualifications, clippy::allow_attributes, clippy::pedantic, reason = "generated from the .proto files, which carry the documentation")]
+    #![expect(
+        missing_docs,
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::pedantic,
+        reason = "generated from the .proto files, which carry the documentation"
+    )]
     tonic::include_proto!("poolmap.v1");
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use poolmap_proto::v1::{Failure, FailureKind};
 use tokio::io::unix::AsyncFd;
@@ -18,6 +18,8 @@ use crate::os;
 
 /// Time a child that has nothing more to do gets to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
+/// Time a task that is interrupted gets to tidy up.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(1);
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,24 @@ impl Child {
         exit
     }
 
+    /// Interrupts a child in the middle of a task, and kills it after a grace period. A thread cannot be interrupted, but the
+    /// command that it waits for can; `command` gives its process group while there is one.
+    pub(crate) async fn interrupt(mut self, command: impl Fn() -> Option<Pid>) {
+        // Either may have ended by itself: that is what is wanted. Of a child only the runner is told; what it has started
+        // ends with it at the latest.
+        let _gone = match (self.group.get(), command()) {
+            (Some(child), _) => kill(*child, Signal::SIGINT),
+            (None, Some(command)) => killpg(command, Signal::SIGTERM),
+            (None, None) => Ok(()),
+        };
+        if tokio::time::timeout(INTERRUPT_GRACE, self.exit.wait_for(Option::is_some)).await.is_ok() {
+            return;
+        }
+        self.kill();
+        command().into_iter().for_each(kill_group);
+        self.exited().await;
+    }
+
     /// Resident memory in bytes, where it has memory of its own.
     pub(crate) fn rss_bytes(&self) -> Option<u64> {
         os::rss_bytes(*self.group.get()?)
@@ -127,16 +147,24 @@ impl Exit {
     pub(crate) fn cause(self) -> Failure {
         let (kind, message) = match self {
             Self::Thread => (String::new(), "the thread that ran the task ended".to_owned()),
-            Self::Unknown => (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned()),
+            Self::Unknown => {
+                (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned())
+            }
             Self::Process(status) => match (status.signal(), status.code()) {
                 (Some(signal), _) => {
                     let name = os::signal_name(signal);
-                    let message = format!("the child that ran the task was killed by signal {signal} ({name})");
+                    let message =
+                        format!("the child that ran the task was killed by signal {signal} ({name})");
                     (name, message)
                 }
                 (None, code) => {
                     let code = code.unwrap_or_default();
-                    (String::new(), format!("the child that ran the task exited with status {code} before the task had ended"))
+                    (
+                        String::new(),
+                        format!(
+                            "the child that ran the task exited with status {code} before the task had ended"
+                        ),
+                    )
                 }
             },
         };

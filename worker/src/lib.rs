@@ -51,7 +51,11 @@ pub enum WorkerError {
 ///
 /// Must run on a runtime whose tasks all stay on the calling thread (tokio's `current_thread`): children die with the thread
 /// that started them.
-pub async fn run(config: Config, transport: Transport, stop: impl Future<Output = ()>) -> Result<(), WorkerError> {
+pub async fn run(
+    config: Config,
+    transport: Transport,
+    stop: impl Future<Output = ()>,
+) -> Result<(), WorkerError> {
     let slots = config.slots;
     let ground = Ground {
         slots: slots.get() as usize,

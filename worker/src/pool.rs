@@ -1,4 +1,4 @@
-//! The pool: hands the batches that the coordinator sends to the slots, first come, first served.
+//! The pool: hands the batches that the coordinator sends to idle slots, first come, first served.
 //!
 //! It decides little. Batches wait here until a slot has room for them, since from here they can be given back at no cost.
 
@@ -14,9 +14,6 @@ use crate::launch::{self, Ground};
 use crate::slot::driver::{COMMAND_QUEUE, Driver, Left, SlotCommand};
 use crate::slot::work::Work;
 
-/// Batches a slot holds at once: the one it runs and the next, so that it never waits for the pool.
-const BATCHES_PER_SLOT: usize = 1;
-
 /// All slots of a worker.
 pub(crate) struct Pool {
     ground: Ground,
@@ -30,7 +27,7 @@ pub(crate) struct Pool {
 
 struct Slot {
     commands: mpsc::Sender<SlotCommand>,
-    batches: usize,
+    is_idle: bool,
 }
 
 /// A slot does not take its commands any more: its task has ended, which it never should.
@@ -40,16 +37,26 @@ pub struct SlotStuck(usize);
 
 impl Pool {
     /// A pool of idle slots, and the channel on which they say which batches have left.
-    pub(crate) fn start(ground: Ground, reports: mpsc::Sender<WorkerMessage>) -> (Self, mpsc::Receiver<Left>) {
-        let (left, departures) = mpsc::channel(BATCHES_PER_SLOT * ground.slots);
+    pub(crate) fn start(
+        ground: Ground,
+        reports: mpsc::Sender<WorkerMessage>,
+    ) -> (Self, mpsc::Receiver<Left>) {
+        let (left, departures) = mpsc::channel(ground.slots);
         let slots = (0..ground.slots).map(|slot| {
             let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
             let driver = Driver::new(slot, receiver, left.clone(), reports.clone(), ground.tasks.clone());
             ground.tasks.spawn(driver.run());
-            Slot { commands, batches: 0 }
+            Slot { commands, is_idle: true }
         });
         let slots = slots.collect();
-        let pool = Self { ground, slots, jobs: HashMap::new(), waiting: VecDeque::new(), placed: HashMap::new(), reports };
+        let pool = Self {
+            ground,
+            slots,
+            jobs: HashMap::new(),
+            waiting: VecDeque::new(),
+            placed: HashMap::new(),
+            reports,
+        };
         (pool, departures)
     }
 
@@ -60,7 +67,9 @@ impl Pool {
             Ok(job) => {
                 self.jobs.insert(job_id, Arc::new(job));
             }
-            Err(error) => self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() })).await,
+            Err(error) => {
+                self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() })).await;
+            }
         }
     }
 
@@ -77,7 +86,9 @@ impl Pool {
         if let Some(slot) = self.placed.get(&batch_id) {
             return self.command(*slot, SlotCommand::TakeBack { batch_id, count });
         }
-        let Some(place) = self.waiting.iter().position(|work| work.batch_id == batch_id) else { return Ok(()) };
+        let Some(place) = self.waiting.iter().position(|work| work.batch_id == batch_id) else {
+            return Ok(());
+        };
         let Some(work) = self.waiting.get_mut(place) else { return Ok(()) };
         work.give_back_unsent(count);
         let length = work.length();
@@ -86,6 +97,14 @@ impl Pool {
         }
         self.tell(Report::Returned(Returned { batch_id, length })).await;
         Ok(())
+    }
+
+    /// Ends a batch at once.
+    pub(crate) async fn stop_batch(&mut self, batch_id: u64) -> Result<(), SlotStuck> {
+        if let Some(slot) = self.placed.get(&batch_id) {
+            return self.command(*slot, SlotCommand::Stop { batch_id });
+        }
+        self.take_back(TakeBack { batch_id, count: u32::MAX }).await
     }
 
     /// Nothing follows of a job.
@@ -99,18 +118,19 @@ impl Pool {
     pub(crate) fn left(&mut self, left: Left) -> Result<(), SlotStuck> {
         self.placed.remove(&left.batch_id);
         if let Some(slot) = self.slots.get_mut(left.slot) {
-            slot.batches -= 1;
+            slot.is_idle = true;
         }
         self.place()
     }
 
-    /// Gives waiting batches to the slots with the fewest.
+    /// Gives waiting batches to idle slots.
     fn place(&mut self) -> Result<(), SlotStuck> {
         while !self.waiting.is_empty() {
-            let slots = self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.batches < BATCHES_PER_SLOT);
-            let Some((place, slot)) = slots.min_by_key(|(_, slot)| slot.batches) else { return Ok(()) };
-            let Some(work) = self.waiting.pop_front() else { return Ok(()) };
-            slot.batches += 1;
+            let idle = self.slots.iter_mut().enumerate().find(|(_, slot)| slot.is_idle);
+            let Some((place, slot)) = idle else { return Ok(()) };
+            let Some(mut work) = self.waiting.pop_front() else { return Ok(()) };
+            work.has_followers = !self.waiting.is_empty();
+            slot.is_idle = false;
             self.placed.insert(work.batch_id, place);
             self.command(place, SlotCommand::Run(work))?;
         }

@@ -61,7 +61,8 @@ async fn run(
 ) -> Result<(), SessionError> {
     let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
     let (mut messages, welcome) = attach(transport, hello(name, &ground), &reports, outgoing).await?;
-    let mut heartbeat = tokio::time::interval(Duration::from_millis(welcome.heartbeat_interval_ms.max(1).into()));
+    let mut heartbeat =
+        tokio::time::interval(Duration::from_millis(welcome.heartbeat_interval_ms.max(1).into()));
     let (mut pool, mut departures) = Pool::start(ground, reports.clone());
     let mut stop = pin!(stop);
     loop {
@@ -107,7 +108,8 @@ async fn attach(
             _ => Err(Status::internal("its first message was no welcome")),
         }
     };
-    let welcome = tokio::time::timeout(WELCOME_TIMEOUT, welcome).await.map_err(|_elapsed| SessionError::NoWelcome)?;
+    let welcome =
+        tokio::time::timeout(WELCOME_TIMEOUT, welcome).await.map_err(|_elapsed| SessionError::NoWelcome)?;
     Ok(welcome?)
 }
 
@@ -119,6 +121,7 @@ async fn handle(pool: &mut Pool, message: CoordinatorMessage) -> Result<(), Slot
         }
         Some(Kind::Batch(batch)) => pool.batch(batch),
         Some(Kind::TakeBack(asked)) => pool.take_back(asked).await,
+        Some(Kind::Stop(stop)) => pool.stop_batch(stop.batch_id).await,
         Some(Kind::JobEnded(ended)) => pool.job_ended(ended.job_id),
         Some(Kind::Welcome(_) | Kind::Heartbeat(_)) | None => Ok(()),
     }

@@ -114,13 +114,13 @@ impl Table {
     /// Reads on until a row is whole.
     fn advance(&mut self, may_wait: bool) -> Result<Advance, InputError> {
         loop {
-            if self.source.bytes().is_empty() && !self.source.is_ended() {
+            while self.source.bytes().is_empty() && !self.source.is_ended() {
                 if !may_wait {
                     return Ok(Advance::MustWait);
                 }
                 self.source.fill(self.newlines)?;
-                // No bytes here tell the parser that the input has ended.
             }
+            // No bytes here tell the parser that the input has ended.
             match self.parse() {
                 ReadRecordResult::Record => return self.check_width().map(|()| Advance::Row),
                 ReadRecordResult::End => return Ok(Advance::End),

@@ -67,6 +67,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Input")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that a user may type")]
 struct InputFlags {
     /// Each line is the one argument, a string
     #[arg(long, group = "form")]
@@ -115,7 +116,6 @@ struct InputFlags {
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that a user may type")]
 struct OutputFlags {
     /// Form of the results [default: json for functions, text for commands]
     #[arg(long, value_enum, value_name = "FORM")]
@@ -253,7 +253,8 @@ impl RunArgs {
         let lists = self.words().1;
         match (&self.input.input, lists.is_empty()) {
             (Some(_), false) => Err(Failure::Usage(
-                "the values come either from --input or from lists after the command (:::), not from both".to_owned(),
+                "the values come either from --input or from lists after the command (:::), not from both"
+                    .to_owned(),
             )),
             (Some(path), true) => Ok(ValueInput::Path(path.clone())),
             (None, false) => Ok(ValueInput::Lists(lists)),
@@ -313,21 +314,39 @@ impl RunArgs {
         let recycles = self.recycles();
         let is_table = self.input.csv || self.input.tsv;
         let input_names_columns = is_table || self.input.colsep.is_some() || !self.command.is_empty();
-        let reads_stdin_twice = self.words().1.iter().filter(|list| list.origin == ListOrigin::File("-".into())).count() > 1;
+        let reads_stdin_twice =
+            self.words().1.iter().filter(|list| list.origin == ListOrigin::File("-".into())).count() > 1;
         let rules = [
-            (target.is_command() && child.backend == Some(BackendFlag::Thread),
-                "--backend thread is for functions: a command always runs in a process of its own"),
-            (target.is_command() && recycles,
-                "--max-tasks-per-child and --max-child-rss are for functions: a command's process ends with its task"),
-            (child.backend == Some(BackendFlag::Thread) && recycles,
-                "--max-tasks-per-child and --max-child-rss need children that can be replaced one by one: use --backend process"),
-            (target.is_native() && child.backend == Some(BackendFlag::Inline) && recycles,
-                "--backend inline starts no child, so none can be replaced: leave out --max-tasks-per-child and --max-child-rss"),
-            (!target.is_python() && !child.preload.is_empty(), "--preload names Python modules: it is for Python functions"),
+            (
+                target.is_command() && child.backend == Some(BackendFlag::Thread),
+                "--backend thread is for functions: a command always runs in a process of its own",
+            ),
+            (
+                target.is_command() && recycles,
+                "--max-tasks-per-child and --max-child-rss are for functions: a command's process ends with its task",
+            ),
+            (
+                child.backend == Some(BackendFlag::Thread) && recycles,
+                "--max-tasks-per-child and --max-child-rss need children that can be replaced one by one: use --backend process",
+            ),
+            (
+                target.is_native() && child.backend == Some(BackendFlag::Inline) && recycles,
+                "--backend inline starts no child, so none can be replaced: leave out --max-tasks-per-child and --max-child-rss",
+            ),
+            (
+                !target.is_python() && !child.preload.is_empty(),
+                "--preload names Python modules: it is for Python functions",
+            ),
             (!target.is_python() && child.python.is_some(), "--python is for Python functions"),
             (self.input.header && !input_names_columns, "--header needs columns: add --csv or --tsv"),
-            (target.is_command() && self.input.lines, "--lines is for functions: a command's values are lines anyway"),
-            (child.backend == Some(BackendFlag::Inline) && self.workers.get() > 1, "--backend inline has no workers: leave out --workers"),
+            (
+                target.is_command() && self.input.lines,
+                "--lines is for functions: a command's values are lines anyway",
+            ),
+            (
+                child.backend == Some(BackendFlag::Inline) && self.workers.get() > 1,
+                "--backend inline has no workers: leave out --workers",
+            ),
             (reads_stdin_twice, "only one list of values can come from standard input (:::: -)"),
         ];
         rules.into_iter().find_map(|(is_contradiction, text)| is_contradiction.then_some(text))
@@ -362,9 +381,14 @@ impl RunArgs {
 
     fn working_directory(&self) -> Result<Vec<u8>, Failure> {
         let Some(folder) = &self.child.cwd else { return Ok(Vec::new()) };
-        let folder = folder.canonicalize().map_err(Failure::system(format!("cannot run tasks in {}", folder.display())))?;
+        let folder = folder
+            .canonicalize()
+            .map_err(Failure::system(format!("cannot run tasks in {}", folder.display())))?;
         if !folder.is_dir() {
-            return Err(Failure::Usage(format!("cannot run tasks in {}: it is not a folder", folder.display())));
+            return Err(Failure::Usage(format!(
+                "cannot run tasks in {}: it is not a folder",
+                folder.display()
+            )));
         }
         Ok(folder.into_os_string().into_vec())
     }

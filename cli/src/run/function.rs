@@ -23,7 +23,9 @@ pub(crate) struct Target {
 impl Target {
     /// Reads `path/to/file.py:name`, `package.module:name` or `native:name`.
     pub(crate) fn function(text: &str) -> Result<Self, Failure> {
-        let Some((place, name)) = text.rsplit_once(':').filter(|(place, name)| !place.is_empty() && !name.is_empty()) else {
+        let Some((place, name)) =
+            text.rsplit_once(':').filter(|(place, name)| !place.is_empty() && !name.is_empty())
+        else {
             return Err(not_a_function(text));
         };
         let kind = if place == "native" {
@@ -31,7 +33,11 @@ impl Target {
         } else if has_py_suffix(place) {
             function::Kind::Python(from_file(Path::new(place), name)?)
         } else {
-            function::Kind::Python(PythonFunction { module: place.to_owned(), name: name.to_owned(), source: None })
+            function::Kind::Python(PythonFunction {
+                module: place.to_owned(),
+                name: name.to_owned(),
+                source: None,
+            })
         };
         Ok(Self { name: text.to_owned(), kind })
     }
@@ -74,7 +80,9 @@ fn not_a_function(text: &str) -> Failure {
     let hint = if has_py_suffix(text) {
         format!("add the function's name: {text}:NAME")
     } else {
-        format!("a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- {text}")
+        format!(
+            "a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- {text}"
+        )
     };
     Failure::Usage(format!("'{text}' names no function: {hint}"))
 }
@@ -94,10 +102,17 @@ fn from_file(path: &Path, name: &str) -> Result<PythonFunction, Failure> {
 fn others(path: &Path) -> String {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries.filter(|entry| entry.extension().is_some_and(|e| e == "py")).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter(|entry| entry.extension().is_some_and(|e| e == "py")).collect();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    files.sort_by_key(|file| strsim::damerau_levenshtein(&wanted, &file.file_name().unwrap_or_default().to_string_lossy()));
+    files.sort_by_key(|file| {
+        strsim::damerau_levenshtein(&wanted, &file.file_name().unwrap_or_default().to_string_lossy())
+    });
     files.truncate(MAX_LISTED);
     let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    if names.is_empty() { String::new() } else { format!("\nbeside it are: {}", names.join(", ").replace("./", "")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("\nbeside it are: {}", names.join(", ").replace("./", ""))
+    }
 }

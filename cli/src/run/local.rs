@@ -60,11 +60,14 @@ impl Local {
             return Ok(Self { coordinator, workers: vec![worker], ends, _folder: None });
         }
         let folder = tempfile::Builder::new().prefix("poolmap-").tempdir();
-        let folder = folder.map_err(Failure::system("making a private folder for the socket of the workers"))?;
+        let folder =
+            folder.map_err(Failure::system("making a private folder for the socket of the workers"))?;
         let socket = folder.path().join("socket");
         listen(&coordinator, &socket)?;
-        let workers = (1..=shape.workers.get()).map(|number| spawn(number, shape.slots, &socket, log_level, end.clone()));
-        let workers = workers.collect::<io::Result<Vec<_>>>().map_err(Failure::system("starting a worker"))?;
+        let workers = (1..=shape.workers.get())
+            .map(|number| spawn(number, shape.slots, &socket, log_level, end.clone()));
+        let workers =
+            workers.collect::<io::Result<Vec<_>>>().map_err(Failure::system("starting a worker"))?;
         Ok(Self { coordinator, workers, ends, _folder: Some(folder) })
     }
 
@@ -109,13 +112,19 @@ fn listen(coordinator: &Coordinator, socket: &Path) -> Result<(), Failure> {
 }
 
 /// The worker in this process.
-fn inline(coordinator: &Coordinator, slots: NonZeroU32, registry: Registry, end: mpsc::Sender<String>) -> Worker {
+fn inline(
+    coordinator: &Coordinator,
+    slots: NonZeroU32,
+    registry: Registry,
+    end: mpsc::Sender<String>,
+) -> Worker {
     let transport = Transport::in_process(coordinator.workers());
     let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry };
     let (sender, ended) = oneshot::channel();
     tokio::spawn(async move {
         let result = poolmap_worker::run(config, transport, std::future::pending()).await;
-        let _stopping = end.try_send(result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string()));
+        let _stopping =
+            end.try_send(result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string()));
         let _stopping = sender.send(());
     });
     Worker { group: None, ended }
@@ -132,8 +141,16 @@ fn spawn(
     let name = format!("local-{number}");
     let slots = slots.to_string();
     let words: [&[u8]; 10] = [
-        b"poolmap", b"worker", b"--socket", socket.as_os_str().as_bytes(), b"--name", name.as_bytes(), b"--slots",
-        slots.as_bytes(), b"--log-level", log_level.word().as_bytes(),
+        b"poolmap",
+        b"worker",
+        b"--socket",
+        socket.as_os_str().as_bytes(),
+        b"--name",
+        name.as_bytes(),
+        b"--slots",
+        slots.as_bytes(),
+        b"--log-level",
+        log_level.word().as_bytes(),
     ];
     let arguments = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
     let variables = std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));

@@ -51,7 +51,8 @@ fn shape(args: &RunArgs, target: &Target) -> Shape {
     tracing::info!("{}", rule.explain(&machine));
     let slots = rule.size(&machine).slots;
     let is_alone = slots.get() == 1 && args.workers().get() == 1;
-    let default = if target.is_native() && is_alone && !args.recycles() { Backend::Inline } else { Backend::Process };
+    let default =
+        if target.is_native() && is_alone && !args.recycles() { Backend::Inline } else { Backend::Process };
     let backend = args.backend().unwrap_or(default);
     let slots = if backend == Backend::Inline { NonZeroU32::MIN } else { slots };
     Shape { workers: args.workers(), slots, backend }
@@ -62,7 +63,7 @@ async fn job(plan: Plan, mut local: Local) -> Result<ExitCode, Failure> {
     let client = Client::new(Transport::in_process(local.coordinator().jobs()));
     let name = plan.name.clone();
     let progress = std::sync::Arc::new(Progress::new(plan.progress));
-    let job = client.submit(plan.spec.clone()).await.map_err(|error| Failure::Lost(error.to_string()))?;
+    let job = client.submit(plan.spec.clone()).await?;
     let streams = Streams::start(plan, &job, progress.clone());
     let ended = streams.run(&job, &mut local).await;
     progress.finish();

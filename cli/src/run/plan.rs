@@ -47,7 +47,15 @@ impl Plan {
             details: args.has_details(),
             ..JobSpec::default()
         };
-        Ok(Self { name, spec, tasks, destination, style, keeps_order: args.keeps_order(), progress: args.progress() })
+        Ok(Self {
+            name,
+            spec,
+            tasks,
+            destination,
+            style,
+            keeps_order: args.keeps_order(),
+            progress: args.progress(),
+        })
     }
 }
 
@@ -79,12 +87,11 @@ pub(crate) fn dry_run(args: &RunArgs) -> Result<ExitCode, Failure> {
             let (payload, rest) = payloads.split_at_checked(*length as usize).unwrap_or((payloads, &[]));
             payloads = rest;
             task_number += 1;
-            match &template {
-                Some(template) => out.write_all(&template.dry_run_line(&values(payload), task_number, 1))?,
-                None => {
-                    write!(out, "{} ", target.name)?;
-                    out.write_all(payload)?;
-                }
+            if let Some(template) = &template {
+                out.write_all(&template.dry_run_line(&values(payload), task_number, 1))?;
+            } else {
+                write!(out, "{} ", target.name)?;
+                out.write_all(payload)?;
             }
             out.write_all(b"\n")?;
         }

@@ -57,8 +57,10 @@ impl Streams {
 
     /// Runs until the job has ended, nobody wants its results, it was interrupted, or its workers are lost.
     pub(crate) async fn run(mut self, job: &Job, local: &mut Local) -> Result<Ended, Failure> {
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(Failure::system("listening for Ctrl-C"))?;
-        let mut terminations = signal(SignalKind::terminate()).map_err(Failure::system("listening for signals"))?;
+        let mut interrupts =
+            signal(SignalKind::interrupt()).map_err(Failure::system("listening for Ctrl-C"))?;
+        let mut terminations =
+            signal(SignalKind::terminate()).map_err(Failure::system("listening for signals"))?;
         let mut was_interrupted = false;
         let end = tokio::select! {
             end = collect(job, &self.runs) => end?,
@@ -71,7 +73,9 @@ impl Streams {
         drop(self.runs);
         let counts = match self.written.await {
             Ok(written) => written?,
-            Err(_panicked) => return Err(Failure::Lost("the thread that writes results ended early".to_owned())),
+            Err(_panicked) => {
+                return Err(Failure::Lost("the thread that writes results ended early".to_owned()));
+            }
         };
         // An interrupted reader may wait for input for ever.
         let input = if was_interrupted { Ok(()) } else { input_result(self.feeder).await? };
@@ -82,7 +86,7 @@ impl Streams {
     async fn interrupted(&self, job: &Job, interrupts: &mut tokio::signal::unix::Signal) -> Option<JobEnd> {
         self.feeder.abort();
         let rest = async {
-            job.cancel().await.map_err(lost)?;
+            job.cancel().await?;
             collect(job, &self.runs).await
         };
         tokio::select! {
@@ -95,7 +99,7 @@ impl Streams {
 /// Passes outcomes on until the job has ended. Ends early, without a word, when nobody writes them any more.
 async fn collect(job: &Job, runs: &mpsc::Sender<OutcomeRun>) -> Result<Option<JobEnd>, Failure> {
     let mut outcomes = job.outcomes();
-    while let Some(run) = outcomes.next().await.map_err(lost)? {
+    while let Some(run) = outcomes.next().await? {
         if runs.send(run).await.is_err() {
             // The writer has failed and says why.
             std::future::pending::<()>().await;
@@ -123,7 +127,9 @@ async fn feed(
         };
         // The writer is gone: the job is about to be stopped.
         let _gone = held_bytes.wait_for(|held| *held <= HELD_BYTES_MAX).await.map(drop);
-        tags.iter().for_each(|tags| tags.insert(tasks, &chunk));
+        if let Some(tags) = &tags {
+            tags.insert(tasks, &chunk);
+        }
         tasks += chunk.len() as u64;
         match sender.send(chunk).await {
             // Its outcomes tell why the job takes no more.
@@ -171,8 +177,10 @@ fn write_all(
     Ok(writer.counts().clone())
 }
 
-async fn input_result(feeder: JoinHandle<Result<Result<(), InputError>, ClientError>>) -> Result<Result<(), InputError>, Failure> {
-    feeder.await.map_err(|error| Failure::Lost(error.to_string()))?.map_err(lost)
+async fn input_result(
+    feeder: JoinHandle<Result<Result<(), InputError>, ClientError>>,
+) -> Result<Result<(), InputError>, Failure> {
+    feeder.await.map_err(|error| Failure::Lost(error.to_string()))?.map_err(Failure::from)
 }
 
 fn early_end_of_output(written: Result<Result<Counts, OutputError>, oneshot::error::RecvError>) -> Failure {
@@ -180,8 +188,4 @@ fn early_end_of_output(written: Result<Result<Counts, OutputError>, oneshot::err
         Ok(Err(error)) => error.into(),
         Ok(Ok(_)) | Err(_) => Failure::Lost("the thread that writes results ended early".to_owned()),
     }
-}
-
-fn lost(error: ClientError) -> Failure {
-    Failure::Lost(error.to_string())
 }

@@ -6,8 +6,8 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use poolmap_proto::v1::jobs_server::Jobs;
 use poolmap_proto::v1::{
-    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, OutcomesRequest, OutcomesResponse, StatusRequest,
-    StatusResponse, SubmitRequest, SubmitResponse,
+    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, OutcomesRequest, OutcomesResponse,
+    StatusRequest, StatusResponse, SubmitRequest, SubmitResponse,
 };
 use poolmap_scheduler::JobId;
 use tokio::sync::mpsc;
@@ -31,7 +31,8 @@ impl JobsService {
 #[tonic::async_trait]
 impl Jobs for JobsService {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
-        let spec = request.into_inner().spec.ok_or_else(|| Status::invalid_argument("a submission needs a spec"))?;
+        let spec =
+            request.into_inner().spec.ok_or_else(|| Status::invalid_argument("a submission needs a spec"))?;
         let job = ask(&self.commands, |reply| Command::Submit { spec, reply }).await?;
         Ok(Response::new(SubmitResponse { job_id: job.0 }))
     }
@@ -56,7 +57,10 @@ impl Jobs for JobsService {
 
     type OutcomesStream = Pin<Box<dyn Stream<Item = Result<OutcomesResponse, Status>> + Send>>;
 
-    async fn outcomes(&self, request: Request<OutcomesRequest>) -> Result<Response<Self::OutcomesStream>, Status> {
+    async fn outcomes(
+        &self,
+        request: Request<OutcomesRequest>,
+    ) -> Result<Response<Self::OutcomesStream>, Status> {
         let OutcomesRequest { job_id, cursor } = request.into_inner();
         let job = JobId(job_id);
         let commands = self.commands.clone();

@@ -51,7 +51,8 @@ impl Workers for WorkersService {
 
 async fn introduction(messages: &mut Streaming<WorkerMessage>) -> Result<Hello, Status> {
     let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message()).await;
-    let first = first.map_err(|_elapsed| Status::deadline_exceeded("a worker attached but did not say hello"))??;
+    let first =
+        first.map_err(|_elapsed| Status::deadline_exceeded("a worker attached but did not say hello"))??;
     match first.and_then(|message| message.kind) {
         Some(Kind::Hello(hello)) => Ok(hello),
         _ => Err(Status::invalid_argument("the first message of a worker is its hello")),

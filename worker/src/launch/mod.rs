@@ -9,9 +9,10 @@ use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use bytes::Bytes;
-use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, JobStarted, function};
+use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, Function, JobStarted, function};
 use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +34,9 @@ pub(crate) enum LaunchError {
     Unsupported(&'static str),
     #[error("cannot start a child: {0}")]
     System(#[from] io::Error),
-    #[error("cannot start Python ('{program}'): {reason}\nName an interpreter with --python PATH (3.9 or newer).")]
+    #[error(
+        "cannot start Python ('{program}'): {reason}\nName an interpreter with --python PATH (3.9 or newer)."
+    )]
     Interpreter { program: String, reason: String },
     #[error("{0}")]
     Refused(String),
@@ -85,7 +88,9 @@ impl Launcher {
     pub(crate) fn stillborn(&self, exit: Exit) -> String {
         match self {
             Self::Python(interpreter) => interpreter.stillborn(exit),
-            Self::Thread(_) | Self::Native(_) => format!("the child for the job's function {exit} before it was ready"),
+            Self::Thread(_) | Self::Native(_) => {
+                format!("the child for the job's function {exit} before it was ready")
+            }
         }
     }
 }
@@ -96,7 +101,16 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
     // What comes later wins: the job's own variables.
     child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
     let child = child.clone();
-    let kind = announced.function.as_ref().and_then(|function| function.kind.as_ref()).ok_or(LaunchError::NoFunction)?;
+    if child.timeout_ms > 0 && shares_its_process(announced.function.as_ref(), &child) {
+        return Err(LaunchError::Unsupported(
+            "a task cannot be stopped alone in a process that runs others: a time-out needs --backend process",
+        ));
+    }
+    let kind = announced
+        .function
+        .as_ref()
+        .and_then(|function| function.kind.as_ref())
+        .ok_or(LaunchError::NoFunction)?;
     let function = match kind {
         function::Kind::Python(python) => python::function_body(python, announced.details)?,
         function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
@@ -109,6 +123,7 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         has_details: announced.details || matches!(kind, function::Kind::Command(_)),
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
         max_child_rss_bytes: limit(child.max_child_rss_bytes, &launcher),
+        timeout: (child.timeout_ms > 0).then(|| Duration::from_millis(child.timeout_ms)),
         launcher,
     })
 }
@@ -120,7 +135,9 @@ fn launcher(
     ground: &Ground,
 ) -> Result<Launcher, LaunchError> {
     match (kind, child.backend()) {
-        (function::Kind::Python(_), _) => Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?)),
+        (function::Kind::Python(_), _) => {
+            Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?))
+        }
         (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
             Ok(Launcher::Thread(native::ThreadLauncher::new(false, ground)))
         }
@@ -129,6 +146,16 @@ fn launcher(
             "a command always runs in a process of its own: --backend thread is for functions",
         )),
         (function::Kind::Command(_), _) => Ok(Launcher::Thread(native::ThreadLauncher::new(true, ground))),
+    }
+}
+
+/// Whether stopping a task would stop others, or the worker itself.
+fn shares_its_process(function: Option<&Function>, child: &ChildOptions) -> bool {
+    let kind = function.and_then(|function| function.kind.as_ref());
+    match child.backend() {
+        Backend::Thread => true,
+        Backend::Inline => matches!(kind, Some(function::Kind::Native(_))),
+        Backend::Process | Backend::Unspecified => false,
     }
 }
 

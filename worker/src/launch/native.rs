@@ -88,7 +88,8 @@ impl ProcessLauncher {
         let null = std::fs::File::open("/dev/null")?;
         let stderr = io::stderr();
         let slot = CString::new(format!("{CHILD_SOCKET}:{CHILD_MAP}")).map_err(io::Error::other)?;
-        let arguments = [c"poolmap".to_owned(), CString::new(CHILD_ARGUMENT).map_err(io::Error::other)?, slot];
+        let arguments =
+            [c"poolmap".to_owned(), CString::new(CHILD_ARGUMENT).map_err(io::Error::other)?, slot];
         let spawn = os::Spawn {
             program: &self.program,
             arguments: &arguments,

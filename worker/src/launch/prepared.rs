@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::{Arc, OnceLock};
@@ -50,7 +50,9 @@ impl Prepared {
         let (requests, receiver) = mpsc::channel(REQUESTS);
         let refusal = Arc::new(OnceLock::new());
         let mut outbox = BytesMut::new();
-        outbox.extend_from_slice(&Header { length: function.len() as u64, ..Header::new(Kind::Function) }.encode());
+        outbox.extend_from_slice(
+            &Header { length: function.len() as u64, ..Header::new(Kind::Function) }.encode(),
+        );
         outbox.extend_from_slice(function);
         let control = Control {
             socket: UnixStream::from_std(control)?,
@@ -118,7 +120,9 @@ impl Control {
             }
         }
         let left = self.forks.into_iter().map(|request| request.watch);
-        left.chain(self.asked).chain(self.children.into_values()).for_each(|watch| watch.ended(Exit::Unknown));
+        left.chain(self.asked)
+            .chain(self.children.into_values())
+            .for_each(|watch| watch.ended(Exit::Unknown));
     }
 
     /// Reads and writes what can be; an error means that the parent is gone.
@@ -141,8 +145,9 @@ impl Control {
             self.outbox.advance(written);
         }
         while let Some(request) = self.forks.front() {
-            let header = Header { count: request.descriptors.len() as u32 / 2, ..Header::new(Kind::Fork) }.encode();
-            let numbers: Vec<_> = request.descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
+            let header =
+                Header { count: request.descriptors.len() as u32 / 2, ..Header::new(Kind::Fork) }.encode();
+            let numbers: Vec<_> = request.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
             let written = self.socket.try_io(Interest::WRITABLE, || {
                 let rights = [ControlMessage::ScmRights(&numbers)];
                 let socket = self.socket.as_raw_fd();

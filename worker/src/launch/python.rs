@@ -109,8 +109,9 @@ impl Interpreter {
         if !self.preload.is_empty() {
             return Ok(self.prepared()?.fork(slots)?);
         }
-        let sockets = (0..slots.len() as i32).map(|slot| FIRST_DESCRIPTOR + 2 * slot);
-        let pairs = sockets.clone().map(|socket| format!("{socket}:{}", socket + 1)).collect::<Vec<_>>().join(",");
+        let sockets = (FIRST_DESCRIPTOR..).step_by(2).take(slots.len());
+        let pairs =
+            sockets.clone().map(|socket| format!("{socket}:{}", socket + 1)).collect::<Vec<_>>().join(",");
         let mut descriptors = Vec::new();
         for (ends, socket) in slots.iter().zip(sockets) {
             descriptors.extend([(ends.runner_socket.as_fd(), socket), (ends.map.fd(), socket + 1)]);
@@ -178,7 +179,8 @@ pub(crate) fn function_body(function: &PythonFunction, details: bool) -> Result<
     }
     let source = function.source.as_ref();
     let text = source.map(|source| std::str::from_utf8(&source.content)).transpose();
-    let text = text.map_err(|error| LaunchError::Refused(format!("the function's file is not UTF-8: {error}")))?;
+    let text =
+        text.map_err(|error| LaunchError::Refused(format!("the function's file is not UTF-8: {error}")))?;
     let body = Body {
         module: &function.module,
         name: &function.name,
@@ -200,6 +202,8 @@ fn interpreter_name(options: &ChildOptions) -> String {
 }
 
 fn path_string(path: &Path) -> io::Result<String> {
-    let text = path.to_str().ok_or_else(|| io::Error::other("the folder for temporary files has a name that is not UTF-8"))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| io::Error::other("the folder for temporary files has a name that is not UTF-8"))?;
     Ok(text.to_owned())
 }

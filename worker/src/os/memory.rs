@@ -46,6 +46,10 @@ impl SharedMemory {
     }
 
     /// The `index`-th 64-bit word.
+    ///
+    /// # Panics
+    ///
+    /// If the map has no such word.
     #[must_use]
     pub fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < self.length / size_of::<u64>(), "word {index} lies outside the map");

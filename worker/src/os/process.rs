@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 use tokio::io::unix::AsyncFd;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -50,7 +50,13 @@ impl Program {
             let folder = if folder.is_empty() { b"." } else { folder };
             CString::new([folder, b"/", name].concat())
         });
-        Ok(Self { candidates: candidates.collect::<Result<_, _>>()? })
+        let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
+        // Folders without it need not be tried anew for each process. If it is nowhere, trying says so. What a relative
+        // folder holds depends on where the process will work.
+        let (there, missing): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|path| {
+            !path.as_bytes().starts_with(b"/") || access(path.as_c_str(), AccessFlags::F_OK).is_ok()
+        });
+        Ok(Self { candidates: if there.is_empty() { missing } else { there } })
     }
 }
 

@@ -69,6 +69,12 @@ impl RunBuilder {
         self.push_special(word, record)
     }
 
+    /// Takes a failure that the pool itself has to tell of.
+    pub(crate) fn push_failure(&mut self, failure: Failure) {
+        self.failures.push(Failure { offset: self.lengths.len() as u32, ..failure });
+        self.lengths.push(0);
+    }
+
     fn word_at(&self, at: usize) -> Result<Word, Violation> {
         let bytes = self.values.get(at..).and_then(|bytes| bytes.first_chunk::<WORD_BYTES>());
         bytes.map(|bytes| Word::decode(*bytes)).ok_or(Violation::OutsideArea)

@@ -5,6 +5,7 @@
 
 mod death;
 mod recycle;
+mod stop;
 mod take_back;
 
 use std::sync::Arc;
@@ -21,14 +22,12 @@ use self::take_back::Fence;
 use super::collect::{RunBuilder, Violation};
 use super::frame::{Header, Kind};
 use super::runner::{Progress, Runner};
-use super::work::{Queue, Work};
+use super::work::{SentFrame, Work};
 use crate::job::Job;
 
-/// Frames that lie with a runner at once: the one it runs and the next, so that it never waits for the pool.
-const FRAMES_AHEAD: usize = 2;
 /// How often the outcomes of a batch that still runs are looked for. Outcomes of its last task come at once.
 const POLL: Duration = Duration::from_millis(5);
-/// Commands that may wait for a slot: two batches, as many requests to take back, and jobs that end.
+/// Commands that may wait for a slot: a batch, requests to take some of it back, and jobs that end.
 pub(crate) const COMMAND_QUEUE: usize = 64;
 
 /// What the pool asks of a slot.
@@ -39,6 +38,14 @@ pub(crate) enum SlotCommand {
         batch_id: u64,
         count: u32,
     },
+    /// End a batch at once.
+    Stop {
+        batch_id: u64,
+    },
+    /// Kill the task that runs, and replace its child: memory runs out.
+    Evict,
+    /// Replace the child if it does nothing: memory is short.
+    RecycleIdle,
     /// Nothing follows of this job, and what is left of it is of no interest.
     EndJob(u64),
 }
@@ -59,7 +66,7 @@ pub(crate) struct Driver {
     reports: mpsc::Sender<WorkerMessage>,
     /// Owns what waits for retired children.
     tasks: TaskTracker,
-    queue: Queue,
+    work: Option<Work>,
     runner: Option<Runner>,
     /// The job that the runner was started for.
     job: Option<Arc<Job>>,
@@ -69,9 +76,11 @@ pub(crate) struct Driver {
     is_bloated: bool,
     /// No task beyond it begins; nothing is sent until all that was sent has ended.
     fence: Option<Fence>,
-    /// When the first task of the oldest frame was seen to run, and how much of the time since has been reported.
-    front_since: Option<Instant>,
-    front_reported: Duration,
+    /// When the first task of the frame was seen to run, and how much of the time since has been reported.
+    frame_since: Option<Instant>,
+    frame_reported: Duration,
+    /// The task that was seen to run last, and since when.
+    current: Option<(u64, Instant)>,
     /// Mean time of a task, in nanoseconds.
     task_ns: Option<f64>,
     /// Runners that died in a row without having begun anything.
@@ -92,14 +101,15 @@ impl Driver {
             left,
             reports,
             tasks,
-            queue: Queue::default(),
+            work: None,
             runner: None,
             job: None,
             successor: None,
             is_bloated: false,
             fence: None,
-            front_since: None,
-            front_reported: Duration::ZERO,
+            frame_since: None,
+            frame_reported: Duration::ZERO,
+            current: None,
             task_ns: None,
             false_starts: 0,
         }
@@ -111,7 +121,7 @@ impl Driver {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.fill().await;
-            let is_busy = !self.queue.frames().is_empty();
+            let is_busy = self.frame().is_some();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(command) => self.command(command).await,
@@ -127,34 +137,36 @@ impl Driver {
 
     async fn command(&mut self, command: SlotCommand) {
         match command {
-            SlotCommand::Run(work) => self.queue.push(work),
+            SlotCommand::Run(work) => self.work = Some(work),
             SlotCommand::TakeBack { batch_id, count } => self.take_back(batch_id, count).await,
+            SlotCommand::Stop { batch_id } => self.stop_batch(batch_id).await,
+            SlotCommand::Evict => self.evict().await,
+            SlotCommand::RecycleIdle => self.recycle_idle(),
             SlotCommand::EndJob(job) => self.end_job(job).await,
         }
     }
 
-    /// Sends work to the runner as long as it has room, starting or replacing it where needed. While a runner comes up nothing
-    /// is sent to it, so that all can still be given back at once if it is slow.
+    /// What lies with the runner.
+    fn frame(&self) -> Option<SentFrame> {
+        self.work.as_ref().and_then(Work::frame)
+    }
+
+    /// With nothing in the runner's hands: sends it what is unsent, starting or replacing it where needed. While a runner
+    /// comes up nothing is sent to it, so that all can still be given back at once if it is slow.
     async fn fill(&mut self) {
-        if self.queue.frames().is_empty() {
-            self.lift_fence();
-            self.retire_if_due();
+        if self.frame().is_some() || !self.lift_fence() {
+            return;
         }
-        while let Some(job) = self.queue.next_job().cloned() {
-            let is_other_job = self.job.as_ref().is_some_and(|current| current.id != job.id);
-            if is_other_job && self.queue.frames().is_empty() {
-                self.retire();
-            }
-            if self.runner.is_none() && !self.start(&job).await {
-                continue;
-            }
-            let must_wait = is_other_job || self.fence.is_some() || self.is_bloated;
-            if self.queue.frames().len() >= FRAMES_AHEAD || (must_wait && !self.queue.frames().is_empty()) {
-                return;
-            }
-            if !self.is_ready() || !self.send(&job) {
-                return;
-            }
+        self.retire_if_due();
+        let Some(job) = self.work.as_ref().filter(|work| work.has_unsent()).map(|work| work.job.clone())
+        else {
+            return;
+        };
+        if self.job.as_ref().is_some_and(|current| current.id != job.id) {
+            self.retire();
+        }
+        if (self.runner.is_some() || self.start(&job).await) && self.is_ready() {
+            self.send(&job);
         }
     }
 
@@ -175,18 +187,15 @@ impl Driver {
         }
     }
 
-    /// Sends the next tasks, as many as the runner may still run; `false` if it may run none.
-    fn send(&mut self, job: &Arc<Job>) -> bool {
-        let Some(runner) = &mut self.runner else { return false };
+    /// Sends the next tasks, as many as the runner may still run.
+    fn send(&mut self, job: &Arc<Job>) {
+        let (Some(runner), Some(work)) = (&mut self.runner, &mut self.work) else { return };
         let budget = job.max_tasks_per_child.map_or(u64::MAX, |max| max.saturating_sub(runner.tasks_sent));
-        if budget == 0 {
-            return false;
-        }
-        let sequence = runner.next_sequence();
         let limit = u32::try_from(budget).unwrap_or(u32::MAX);
-        let sent = self.queue.send(limit, sequence, |tasks| runner.send(tasks)).is_some();
+        if let Some(tasks) = work.send(limit, runner.next_sequence()) {
+            runner.send(&tasks);
+        }
         self.warm_successor(job);
-        sent
     }
 
     async fn runner_progressed(&mut self, progress: Progress) {
@@ -208,7 +217,13 @@ impl Driver {
                 Kind::Done => self.done(&header).await?,
                 Kind::Full => self.full(&header).await?,
                 Kind::Large => self.large(&header, body).await?,
-                Kind::Function | Kind::Batch | Kind::Drained | Kind::Exit | Kind::Fork | Kind::Forked | Kind::Exited => {
+                Kind::Function
+                | Kind::Batch
+                | Kind::Drained
+                | Kind::Exit
+                | Kind::Fork
+                | Kind::Forked
+                | Kind::Exited => {
                     return Err(Violation::OutOfTurn("a frame that no runner sends"));
                 }
             }
@@ -233,24 +248,32 @@ impl Driver {
     }
 
     async fn done(&mut self, header: &Header) -> Result<(), Violation> {
-        let Some(front) = self.queue.frames().front().copied() else {
+        let Some(frame) = self.frame() else {
             return Err(Violation::OutOfTurn("the end of a batch"));
         };
-        if header.sequence < front.sequence || header.sequence > front.sequence + u64::from(front.sent_count) {
+        if header.sequence < frame.sequence || header.sequence > frame.sent_end {
             return Err(Violation::OutOfTurn("the end of another batch"));
         }
         let busy = Duration::from_nanos(header.value);
-        self.learn_task_time(busy, header.sequence - front.sequence);
+        self.learn_task_time(busy, header.sequence - frame.sequence);
         self.report_until(header.sequence, Some(busy)).await?;
-        self.queue.confirm(header.sequence);
         if let Some(runner) = &mut self.runner {
-            runner.skip_outcomes(front.sequence + u64::from(front.sent_count));
+            runner.skip_outcomes(frame.sent_end);
         }
-        self.front_since = None;
-        self.front_reported = Duration::ZERO;
+        if let Some(work) = &mut self.work {
+            work.confirm(header.sequence);
+        }
+        self.forget_frame();
         self.false_starts = 0;
+        self.let_go_if_finished().await;
         self.check_size();
         Ok(())
+    }
+
+    fn forget_frame(&mut self) {
+        self.frame_since = None;
+        self.frame_reported = Duration::ZERO;
+        self.current = None;
     }
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
@@ -263,20 +286,18 @@ impl Driver {
 
     async fn large(&mut self, header: &Header, body: Bytes) -> Result<(), Violation> {
         self.report_claimed(header).await?;
-        let Some(front) = self.queue.frames().front().copied() else { return Ok(()) };
         let mut run = RunBuilder::default();
         if let Some(runner) = &mut self.runner {
             runner.collect_large(body, &mut run)?;
         }
-        self.report(front.batch_id, run, None).await;
+        self.report(run, None).await;
         Ok(())
     }
 
     /// Reports all outcomes before that of a task that the runner says it has just run.
     async fn report_claimed(&mut self, header: &Header) -> Result<(), Violation> {
-        let is_due = self.queue.frames().front().is_some_and(|front| {
-            (front.sequence..front.sequence + u64::from(front.sent_count)).contains(&header.sequence)
-        });
+        let is_due =
+            self.frame().is_some_and(|frame| (frame.sequence..frame.sent_end).contains(&header.sequence));
         if !is_due {
             return Err(Violation::OutOfTurn("an outcome of a task that it was not given"));
         }
@@ -285,60 +306,66 @@ impl Driver {
 
     /// Looks for outcomes of the batch that runs.
     async fn poll(&mut self) {
-        let (Some(runner), Some(front)) = (&self.runner, self.queue.frames().front()) else { return };
-        let begun = runner.begun();
-        if begun < front.sequence {
+        let (Some(runner), Some(work)) = (&self.runner, &mut self.work) else { return };
+        let (begun, batch_id) = (runner.begun(), work.batch_id);
+        if work.frame().is_none_or(|frame| begun < frame.sequence) {
             return;
         }
-        self.front_since.get_or_insert_with(Instant::now);
-        // Behind a fence `begun` may name a task that did not run after all; only `Done` tells.
-        let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
-        let until = begun.min(front.end()).min(fence);
-        if let Some(batch_id) = self.queue.newly_begun(begun) {
+        self.frame_since.get_or_insert_with(Instant::now);
+        if !std::mem::replace(&mut work.is_begun, true) {
             self.tell(Report::Begun(Begun { batch_id })).await;
         }
-        if let Err(violation) = self.report_until(until, None).await {
+        if let Some(until) = self.written_until()
+            && let Err(violation) = self.report_until(until, None).await
+        {
             self.runner_broke(&violation).await;
         }
         self.check_size();
+        self.check_time(begun).await;
     }
 
-    /// Reports the outcomes of the oldest frame below `sequence`. `busy`: time the runner spent on the frame, if it said so.
+    /// Up to where the outcomes of the frame are complete in the map, if there are new ones.
+    fn written_until(&self) -> Option<u64> {
+        let (runner, frame) = (self.runner.as_ref()?, self.frame()?);
+        // Behind a fence `begun` may name a task that did not run after all; only `Done` tells.
+        let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
+        let until = runner.begun().min(frame.end).min(fence);
+        (until > runner.next_outcome()).then_some(until)
+    }
+
+    /// Reports the outcomes below `sequence`. `busy`: time the runner spent on the frame, if it said so.
     async fn report_until(&mut self, sequence: u64, busy: Option<Duration>) -> Result<(), Violation> {
-        let (Some(runner), Some(front)) = (&mut self.runner, self.queue.frames().front()) else { return Ok(()) };
-        let batch_id = front.batch_id;
         let mut run = RunBuilder::default();
-        runner.collect(sequence, &mut run)?;
-        self.report(batch_id, run, busy).await;
+        if let Some(runner) = &mut self.runner {
+            runner.collect(sequence, &mut run)?;
+        }
+        self.report(run, busy).await;
         Ok(())
     }
 
-    async fn report(&mut self, batch_id: u64, run: RunBuilder, busy: Option<Duration>) {
+    async fn report(&mut self, run: RunBuilder, busy: Option<Duration>) {
         let count = run.count();
-        if count == 0 {
-            return;
-        }
-        let busy = busy.or_else(|| self.front_since.map(|since| since.elapsed())).unwrap_or_default();
-        let busy_ns = u64::try_from(busy.saturating_sub(self.front_reported).as_nanos()).unwrap_or(u64::MAX);
-        self.front_reported = self.front_reported.max(busy);
-        let has_details = self.queue.get(batch_id).is_some_and(|work| work.job.has_details);
-        let run = Some(run.finish(has_details));
+        let Some(work) = self.work.as_mut().filter(|_| count > 0) else { return };
+        work.report(count);
+        let (batch_id, run) = (work.batch_id, Some(run.finish(work.job.has_details)));
+        let busy = busy.or_else(|| self.frame_since.map(|since| since.elapsed())).unwrap_or_default();
+        let busy_ns = u64::try_from(busy.saturating_sub(self.frame_reported).as_nanos()).unwrap_or(u64::MAX);
+        self.frame_reported = self.frame_reported.max(busy);
         self.tell(Report::Outcomes(BatchOutcomes { batch_id, run, busy_ns })).await;
-        self.queue.report(batch_id, count);
-        self.let_go_if_finished(batch_id).await;
     }
 
-    /// Forgets a batch once nothing of it is left to do.
-    async fn let_go_if_finished(&mut self, batch_id: u64) {
-        if self.queue.get(batch_id).is_some_and(Work::is_finished) {
-            self.let_go(batch_id).await;
+    /// Forgets the batch once nothing of it is left to do, in this slot and in its runner.
+    async fn let_go_if_finished(&mut self) {
+        if self.work.as_ref().is_some_and(|work| work.is_finished() && work.frame().is_none()) {
+            self.let_go().await;
         }
     }
 
-    async fn let_go(&mut self, batch_id: u64) {
-        self.queue.remove(batch_id);
-        // The pool outlives its slots, unless the whole worker is going away.
-        let _stopping = self.left.send(Left { slot: self.slot, batch_id }).await;
+    async fn let_go(&mut self) {
+        if let Some(work) = self.work.take() {
+            // The pool outlives its slots, unless the whole worker is going away.
+            let _stopping = self.left.send(Left { slot: self.slot, batch_id: work.batch_id }).await;
+        }
     }
 
     /// Tells the coordinator that this worker cannot run a job, and drops what it has of it.
@@ -348,11 +375,11 @@ impl Driver {
     }
 
     async fn end_job(&mut self, job_id: u64) {
-        for batch_id in self.queue.batches_of(job_id) {
-            self.let_go(batch_id).await;
-        }
         if self.job.as_ref().is_some_and(|job| job.id == job_id) {
             self.stop();
+        }
+        if self.work.as_ref().is_some_and(|work| work.job.id == job_id) {
+            self.let_go().await;
         }
     }
 

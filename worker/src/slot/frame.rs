@@ -8,7 +8,7 @@
 //! | 12..16 | attempt | attempt number of all tasks of a batch |
 //! | 16..24 | sequence | first task of a batch; the task after the last one run; the record's task |
 //! | 24..32 | index | index in its job of a batch's first task |
-//! | 32..40 | value | batch: the fence it has seen (0: none); done: nanoseconds since the batch frame was taken up |
+//! | 32..40 | value | done: nanoseconds since the batch frame was taken up |
 //! | 40..48 | length | bytes of the body that follows |
 
 use bytes::{Buf as _, BufMut as _};

@@ -61,12 +61,11 @@ impl SlotMap {
         self.word(BEGUN).load(Ordering::Acquire)
     }
 
-    /// Runner: claims a task. Returns whether it may run, given the fence that its frame has seen.
+    /// Runner: claims a task. Returns whether it may run.
     #[must_use]
-    pub fn begin(&self, sequence: u64, fence_seen: u64) -> bool {
+    pub fn begin(&self, sequence: u64) -> bool {
         self.word(BEGUN).store(sequence, Ordering::SeqCst);
-        let fence = self.word(FENCE).load(Ordering::SeqCst);
-        fence > sequence || fence == fence_seen
+        self.word(FENCE).load(Ordering::SeqCst) > sequence
     }
 
     /// Pool: lets no task from `sequence` on begin. See the protocol for what must follow.
@@ -92,7 +91,7 @@ impl SlotMap {
     /// Appends bytes of the area to `bytes`; `false`, and nothing appended, if they do not lie within it.
     #[must_use]
     pub fn read_area(&self, offset: usize, length: usize, bytes: &mut Vec<u8>) -> bool {
-        let inside = self.area_contains(offset, length);
+        let inside = area_contains(offset, length);
         if inside {
             self.memory.read(AREA_OFFSET + offset, length, bytes);
         }
@@ -102,16 +101,16 @@ impl SlotMap {
     /// Runner: writes into the area; `false`, and nothing written, if the bytes do not fit.
     #[must_use]
     pub fn write_area(&self, offset: usize, bytes: &[u8]) -> bool {
-        let fits = self.area_contains(offset, bytes.len());
+        let fits = area_contains(offset, bytes.len());
         if fits {
             self.memory.write(AREA_OFFSET + offset, bytes);
         }
         fits
     }
+}
 
-    fn area_contains(&self, offset: usize, length: usize) -> bool {
-        offset.checked_add(length).is_some_and(|end| end <= AREA_BYTES)
-    }
+fn area_contains(offset: usize, length: usize) -> bool {
+    offset.checked_add(length).is_some_and(|end| end <= AREA_BYTES)
 }
 
 #[cfg(test)]
@@ -122,7 +121,7 @@ mod tests {
     fn both_ends_see_the_same_memory() -> std::io::Result<()> {
         let pool = SlotMap::create()?;
         let runner = SlotMap::open(pool.fd().try_clone_to_owned()?)?;
-        assert!(runner.begin(7, 0));
+        assert!(runner.begin(7));
         assert!(runner.write_area(10, b"value"));
         assert_eq!(pool.begun(), 7);
         let mut bytes = b"the ".to_vec();
@@ -132,13 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_stops_the_tasks_from_it_on_and_spares_frames_that_have_seen_it() -> std::io::Result<()> {
+    fn a_fence_stops_the_tasks_from_it_on() -> std::io::Result<()> {
         let map = SlotMap::create()?;
         map.set_fence(5);
-        assert!(map.begin(4, 0));
-        assert!(!map.begin(5, 0));
-        assert!(!map.begin(9, 4));
-        assert!(map.begin(10, 5));
+        assert!(map.begin(4));
+        assert!(!map.begin(5));
+        assert!(!map.begin(9));
+        map.set_fence(NO_FENCE);
+        assert!(map.begin(10));
         Ok(())
     }
 

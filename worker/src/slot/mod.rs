@@ -18,8 +18,7 @@
 //! # What the runner does for each task `s`
 //!
 //! 1. store `begun = s`;
-//! 2. load `fence`; if `fence <= s` and the batch frame does not say it has seen this fence, task `s` and
-//!    all after it in the frame are void: skip to the end of the frame;
+//! 2. load `fence`; if `fence <= s`, task `s` and all after it in the frame are void: skip to the end of the frame;
 //! 3. run the task;
 //! 4. append its outcome record to the area.
 //!
@@ -33,7 +32,9 @@
 //! - *Taking back*: store `fence = l`, issue a barrier on all processors ([`os::barrier`](crate::os::barrier)),
 //!   then load `begun`: no task above both `l - 1` and `begun` has begun, and none will. Either the runner's
 //!   load in step 2 comes after the barrier and sees the fence, or its store in step 1 came before it and is seen
-//!   here. Frames sent later carry the fence, and so ignore it.
+//!   here. Whether task `begun` itself ran, if it is not below the fence, only `Done` tells.
+//!
+//! The pool sends one batch frame at a time, and takes a fence away only between frames.
 //!
 //! # When the area is full
 //!

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -53,7 +54,11 @@ pub(crate) enum Progress {
 }
 
 impl Runner {
-    pub(crate) fn new(socket: std::os::unix::net::UnixStream, map: SlotMap, child: Child) -> io::Result<Self> {
+    pub(crate) fn new(
+        socket: std::os::unix::net::UnixStream,
+        map: SlotMap,
+        child: Child,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: UnixStream::from_std(socket)?,
@@ -73,7 +78,8 @@ impl Runner {
 
     /// Sends what waits and receives what has come. May be dropped while it waits.
     pub(crate) async fn progress(&mut self) -> Progress {
-        let interest = if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        let interest =
+            if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
         let ready = tokio::select! {
             ready = self.socket.ready(interest) => ready,
             // Its socket may still be open in a process that it has left behind.
@@ -128,7 +134,8 @@ impl Runner {
     /// Has the function of a job loaded, unless that was done already.
     pub(crate) fn load(&mut self, job: u64, function: &[u8]) {
         if self.job.replace(job) != Some(job) {
-            let header = Header { function: job as u32, length: function.len() as u64, ..Header::new(Kind::Function) };
+            let header =
+                Header { function: job as u32, length: function.len() as u64, ..Header::new(Kind::Function) };
             self.outbox.put_slice(&header.encode());
             self.outbox.put_slice(function);
         }
@@ -154,7 +161,7 @@ impl Runner {
     pub(crate) fn send(&mut self, tasks: &NextTasks<'_>) {
         let count = tasks.lengths.len();
         let commas = if tasks.job.joins_payloads { count.saturating_sub(1) } else { 0 };
-        let length = count * size_of::<u32>() + tasks.payloads.len() + commas;
+        let length = size_of_val(tasks.lengths) + tasks.payloads.len() + commas;
         let header = Header {
             function: tasks.job.id as u32,
             count: count as u32,
@@ -184,6 +191,15 @@ impl Runner {
     /// Hangs up, which tells the runner to end, and hands over its child to be waited for.
     pub(crate) fn into_child(self) -> Child {
         self.child
+    }
+
+    /// Interrupts the task that runs, and kills it after a grace period.
+    pub(crate) async fn interrupt(self) {
+        let map = self.map.clone();
+        // Whatever the interrupted task does, none follows it.
+        map.set_fence(0);
+        let child = self.into_child();
+        child.interrupt(|| map.process().map(Pid::from_raw)).await;
     }
 
     /// Kills the runner in the middle of whatever it does.

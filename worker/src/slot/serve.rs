@@ -159,10 +159,10 @@ impl Runner {
 
     fn run_batch(&mut self, frame: &Frame, tasks: &mut impl Tasks) -> io::Result<()> {
         let started = Instant::now();
-        let Header { function, attempt, value: fence_seen, .. } = frame.header;
+        let Header { function, attempt, .. } = frame.header;
         let (mut sequence, mut index) = (frame.header.sequence, frame.header.index);
         for payload in payloads(frame)? {
-            if !self.map.begin(sequence, fence_seen) {
+            if !self.map.begin(sequence) {
                 break;
             }
             self.outcome.clear();

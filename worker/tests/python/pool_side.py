@@ -164,14 +164,14 @@ class Slot(Wire):
         self.ask(name, source, **fields)
         return self.receive(REFUSED).body.decode()
 
-    def batch(self, tasks, *, function=None, attempt=1, fence_seen=0):
+    def batch(self, tasks, *, function=None, attempt=1):
         """Sends a batch of tasks (values, or bytes as they are); returns the number of the first."""
         payloads = [task if isinstance(task, bytes) else json.dumps(task).encode() for task in tasks]
         lengths = struct.pack(f"<{len(payloads)}I", *map(len, payloads))
         first, self.next = self.next, self.next + len(payloads)
         self.send(
             BATCH, function=function or self.functions, count=len(payloads), attempt=attempt,
-            sequence=first, value=fence_seen, body=lengths + b",".join(payloads),
+            sequence=first, body=lengths + b",".join(payloads),
         )
         return first
 

@@ -21,8 +21,11 @@ def main():
     folder = os.path.dirname(os.path.abspath(__file__))
     if sys.path[:1] != [folder]:  # An interpreter in safe-path mode does not put it there.
         sys.path.insert(0, folder)
+    wanted = sys.dont_write_bytecode
+    sys.dont_write_bytecode = False  # Compiling the package again would be a third of each start; the folder is ours.
     import poolmap_runner
 
+    sys.dont_write_bytecode = wanted
     del sys.path[0]  # The user's folder belongs there.
     arguments = sys.argv[1:]
     del sys.argv[1:]  # Modules that read their options on import must not find ours.

@@ -9,7 +9,6 @@ use super::Driver;
 use crate::child::Exit;
 use crate::slot::collect::Violation;
 use crate::slot::runner::Runner;
-use crate::slot::work::SentFrame;
 
 /// A job is given up after so many children in a row that died without having begun a task.
 const FALSE_STARTS_MAX: u32 = 3;
@@ -24,17 +23,20 @@ impl Driver {
         }
         // What it said and wrote before it died counts; nonsense in there changes nothing any more.
         let _nonsense = self.take_frames().await;
-        while let Some(until) = self.written_until() {
-            if self.report_until(until, None).await.is_err() || !self.confirm_if_whole(until) {
-                break;
-            }
+        if let Some(until) = self.written_until() {
+            let _nonsense = self.report_until(until, None).await;
         }
         let Some(runner) = self.runner.take() else { return };
-        let blamed = self.blamed(&runner);
+        let was_running = self.frame().is_some_and(|frame| {
+            runner.begun() >= runner.next_outcome()
+                && (frame.sequence..frame.end).contains(&runner.next_outcome())
+        });
         let was_ready = runner.warm_up.is_some();
         let exit = ended(runner).await;
-        self.bury(blamed, exit.cause()).await;
-        if blamed.is_none() {
+        if was_running {
+            self.bury(exit.cause()).await;
+        } else {
+            self.reset().await;
             self.count_false_start(was_ready, exit).await;
         }
     }
@@ -43,50 +45,34 @@ impl Driver {
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
         let Some(runner) = self.runner.take() else { return };
         runner.kill();
-        let blamed = self.queue.frames().front().map(|front| (*front, runner.next_outcome()));
         ended(runner).await;
-        let cause =
-            Failure { kind: FailureKind::Crashed.into(), message: violation.to_string(), ..Failure::default() };
-        self.bury(blamed, cause).await;
+        let message = violation.to_string();
+        self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
     }
 
-    /// Up to where the outcomes of the oldest frame are complete in the map of a dead runner.
-    fn written_until(&self) -> Option<u64> {
-        let (runner, front) = (self.runner.as_ref()?, self.queue.frames().front()?);
-        let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
-        let until = runner.begun().min(front.end()).min(fence);
-        (until > runner.next_outcome()).then_some(until)
-    }
-
-    /// Whether the oldest frame has ended with `until`, so that the next one may have begun.
-    fn confirm_if_whole(&mut self, until: u64) -> bool {
-        let is_whole = self.queue.frames().front().is_some_and(|front| front.end() == until);
-        if is_whole {
-            self.queue.confirm(until);
-        }
-        is_whole
-    }
-
-    /// The task that was running when the runner died, if one was.
-    fn blamed(&self, runner: &Runner) -> Option<(SentFrame, u64)> {
-        let front = *self.queue.frames().front()?;
-        let sequence = runner.next_outcome();
-        let was_running = runner.begun() >= sequence && sequence < front.end() && sequence >= front.sequence;
-        was_running.then_some((front, sequence))
-    }
-
-    /// Reports a death. The batch of the blamed task ends here; the others are sent to the next runner.
-    async fn bury(&mut self, blamed: Option<(SentFrame, u64)>, cause: Failure) {
-        self.queue.void_all();
-        self.fence = None;
+    /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
+    pub(super) async fn reset(&mut self) {
         self.is_bloated = false;
-        self.front_since = None;
-        self.front_reported = Duration::ZERO;
-        if let Some((frame, sequence)) = blamed {
-            let (batch_id, offset) = (frame.batch_id, frame.offset_of(sequence));
-            self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
-            self.let_go(batch_id).await;
+        self.forget_frame();
+        if let Some(work) = &mut self.work {
+            work.confirm(0);
         }
+        if self.fence.is_some() {
+            self.fence_stands(0).await;
+            self.fence = None;
+        }
+    }
+
+    /// Reports that the task which was running is to blame for the death of its child. Its batch ends here.
+    async fn bury(&mut self, cause: Failure) {
+        if let Some(work) = &self.work {
+            let (batch_id, offset) = (work.batch_id, work.reported());
+            self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
+        }
+        // A batch that ends here has nothing to give back.
+        self.fence = None;
+        self.let_go().await;
+        self.reset().await;
     }
 
     async fn count_false_start(&mut self, was_ready: bool, exit: Exit) {
@@ -96,7 +82,8 @@ impl Driver {
             self.reject(job.id, job.launcher.stillborn(exit)).await;
         } else if self.false_starts >= FALSE_STARTS_MAX {
             let times = self.false_starts;
-            let error = format!("{times} children in a row died before they began a task; the last one {exit}");
+            let error =
+                format!("{times} children in a row died before they began a task; the last one {exit}");
             self.reject(job.id, error).await;
         }
     }

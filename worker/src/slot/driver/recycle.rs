@@ -18,10 +18,13 @@ impl Driver {
         let (Some(runner), Some(max)) = (&self.runner, job.max_tasks_per_child) else { return };
         let left = max.saturating_sub(runner.tasks_sent);
         let is_near = match (self.task_ns, runner.warm_up) {
-            (Some(task_ns), Some(warm_up)) => left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64,
+            (Some(task_ns), Some(warm_up)) => {
+                left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64
+            }
             _ => left == 0,
         };
-        if is_near && self.successor.is_none() && self.queue.next_job().is_some() {
+        let has_more = self.work.as_ref().is_some_and(|work| work.has_followers || work.has_unsent());
+        if is_near && has_more && self.successor.is_none() {
             // If it cannot be started now, that is told when its turn comes.
             if let Ok(mut successor) = job.launcher.start(self.slot) {
                 successor.load(job.id, &job.function);
@@ -76,10 +79,11 @@ impl Driver {
 
     /// Ends the runner: at once if it is in the middle of something.
     pub(super) fn stop(&mut self) {
-        if !self.queue.frames().is_empty() {
+        if self.frame().is_some() {
             self.runner.iter().for_each(Runner::kill);
-            self.queue.void_all();
         }
+        self.fence = None;
+        self.forget_frame();
         self.retire();
     }
 }

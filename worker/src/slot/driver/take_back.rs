@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::Driver;
 use crate::os;
+use crate::slot::runner::Runner;
 
 /// A fence in the runner's map.
 pub(super) struct Fence {
@@ -16,7 +17,6 @@ pub(super) struct Fence {
 }
 
 struct Request {
-    batch_id: u64,
     /// Tasks the batch shall keep, if the others have not begun.
     keep: u32,
     /// Gives the task begun last, once no processor can still hold an older view of the fence.
@@ -35,11 +35,10 @@ pub(super) async fn passed(fence: &mut Option<Fence>) -> u64 {
 impl Driver {
     /// Gives back at most `count` tasks from the end of a batch: at once what was not sent, the rest behind a fence.
     pub(super) async fn take_back(&mut self, batch_id: u64, count: u32) {
-        let Some(work) = self.queue.get_mut(batch_id) else { return };
+        let Some(work) = self.work.as_mut().filter(|work| work.batch_id == batch_id) else { return };
         let rest = work.give_back_unsent(count);
         let keep = work.length().saturating_sub(rest);
-        let sequence = self.queue.sequence_of(batch_id, keep);
-        match (sequence, &self.runner) {
+        match (work.sequence_of(keep), &self.runner) {
             (Some(sequence), Some(runner)) if rest > 0 && self.fence.is_none() => {
                 runner.set_fence(sequence);
                 let map = runner.map().clone();
@@ -47,9 +46,9 @@ impl Driver {
                     os::barrier();
                     map.begun()
                 });
-                self.fence = Some(Fence { sequence, request: Some(Request { batch_id, keep, barrier }) });
+                self.fence = Some(Fence { sequence, request: Some(Request { keep, barrier }) });
             }
-            _ => self.answer(batch_id).await,
+            _ => self.answer().await,
         }
     }
 
@@ -57,38 +56,39 @@ impl Driver {
     pub(super) async fn fence_stands(&mut self, begun: u64) {
         let Some(fence) = &mut self.fence else { return };
         let Some(request) = fence.request.take() else { return };
-        self.queue.void_from(fence.sequence.max(begun.saturating_add(1)));
-        if let Some(work) = self.queue.get_mut(request.batch_id) {
+        let sequence = fence.sequence.max(begun.saturating_add(1));
+        if let Some(work) = &mut self.work {
+            work.void_from(sequence);
             work.give_back_unsent(work.length().saturating_sub(request.keep));
         }
-        self.answer(request.batch_id).await;
+        self.answer().await;
     }
 
-    async fn answer(&mut self, batch_id: u64) {
-        if let Some(work) = self.queue.get(batch_id) {
-            let length = work.length();
+    async fn answer(&mut self) {
+        if let Some(work) = &self.work {
+            let (batch_id, length) = (work.batch_id, work.length());
             self.tell(Report::Returned(Returned { batch_id, length })).await;
-            self.let_go_if_finished(batch_id).await;
+            self.let_go_if_finished().await;
         }
     }
 
     /// Lets the runner finish its task and begin no other.
     pub(super) fn stop_after_current(&mut self) {
-        if let (None, Some(runner)) = (&self.fence, &self.runner)
-            && !self.queue.frames().is_empty()
-        {
+        if let (None, Some(runner), Some(_)) = (&self.fence, &self.runner, self.frame()) {
             let sequence = runner.begun() + 1;
             runner.set_fence(sequence);
             self.fence = Some(Fence { sequence, request: None });
         }
     }
 
-    /// With nothing in the runner's hands: takes the fence away.
-    pub(super) fn lift_fence(&mut self) {
-        let is_settled = self.fence.as_ref().is_some_and(|fence| fence.request.is_none());
-        if is_settled {
-            self.runner.iter().for_each(crate::slot::runner::Runner::lift_fence);
-            self.fence = None;
+    /// With nothing in the runner's hands: takes the fence away, unless its barrier is still on its way.
+    pub(super) fn lift_fence(&mut self) -> bool {
+        if self.fence.as_ref().is_some_and(|fence| fence.request.is_some()) {
+            return false;
         }
+        if self.fence.take().is_some() {
+            self.runner.iter().for_each(Runner::lift_fence);
+        }
+        true
     }
 }

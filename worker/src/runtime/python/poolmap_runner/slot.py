@@ -112,11 +112,11 @@ class Slot:
                 os.environ["POOLMAP_ATTEMPT"] = str(frame.attempt)
             tasks = values.parse_batch(frame.count, frame.body)
             run = self._run_detailed if function.details else self._run_plain
-            end = run(function, tasks, end, frame.value)
+            end = run(function, tasks, end)
             flush_streams()
         self._send(frames.DONE, function=frame.function, sequence=end, value=monotonic_ns() - taken_up)
 
-    def _run_plain(self, function, tasks, sequence, fence_seen):
+    def _run_plain(self, function, tasks, sequence):
         """Runs tasks from number `sequence` on; returns the number after the last one that ran.
 
         The order of these statements is the protocol. Names are local because that is what makes them fast, and the
@@ -127,7 +127,7 @@ class Slot:
         chunks, quote, pack = values.chunks, values.quote, _word.pack
         for task in tasks:
             words[BEGUN] = sequence
-            if words[FENCE] <= sequence and words[FENCE] != fence_seen:
+            if words[FENCE] <= sequence:
                 break
             try:
                 value = call(*task) if type(task) is list else call_with(task)
@@ -157,12 +157,12 @@ class Slot:
             sequence += 1
         return sequence
 
-    def _run_detailed(self, function, tasks, sequence, fence_seen):
+    def _run_detailed(self, function, tasks, sequence):
         """As `_run_plain`, with details in each record."""
         words, capture = self._words, self._capture
         for task in tasks:
             words[BEGUN] = sequence
-            if words[FENCE] <= sequence and words[FENCE] != fence_seen:
+            if words[FENCE] <= sequence:
                 break
             capture.begin()
             begun = perf_counter()
