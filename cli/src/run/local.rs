@@ -25,6 +25,9 @@ use crate::log::Level;
 
 /// Time that workers have to end by themselves once the job has ended.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+const SOCKET_NAME: &str = "socket";
+/// What the address of a Unix socket holds, its final NUL included: 108 bytes on Linux, 104 elsewhere.
+const SOCKET_ADDRESS_BYTES: usize = 104;
 
 /// A coordinator and its workers.
 pub(crate) struct Local {
@@ -59,10 +62,9 @@ impl Local {
             let worker = inline(&coordinator, shape.slots, registry, end);
             return Ok(Self { coordinator, workers: vec![worker], ends, _folder: None });
         }
-        let folder = tempfile::Builder::new().prefix("poolmap-").tempdir();
-        let folder =
-            folder.map_err(Failure::system("making a private folder for the socket of the workers"))?;
-        let socket = folder.path().join("socket");
+        let folder = private_folder()
+            .map_err(Failure::system("making a private folder for the socket of the workers"))?;
+        let socket = folder.path().join(SOCKET_NAME);
         listen(&coordinator, &socket)?;
         let workers = (1..=shape.workers.get())
             .map(|number| spawn(number, shape.slots, &socket, log_level, end.clone()));
@@ -96,6 +98,13 @@ impl Local {
             }
         }
     }
+}
+
+/// A folder that only this user may enter, among temporary files unless a socket's address has no room for its name there.
+fn private_folder() -> io::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("poolmap-").tempdir()?;
+    let has_room = folder.path().join(SOCKET_NAME).as_os_str().len() < SOCKET_ADDRESS_BYTES;
+    if has_room { Ok(folder) } else { tempfile::Builder::new().prefix("poolmap-").tempdir_in("/tmp") }
 }
 
 /// Serves workers on a socket in a folder that only this user may enter.
