@@ -269,6 +269,9 @@ impl Core {
     fn drop_silent_workers(&mut self) {
         for worker in self.workers.silent(self.config.worker_timeout, self.clock.now()) {
             tracing::warn!(worker = worker.0, "a worker was silent for too long and is taken for lost");
+            if let (Some(lost), Some(process_id)) = (&self.config.lost, self.workers.process_id(worker)) {
+                let _full_or_gone = lost.try_send(process_id);
+            }
             self.worker_gone(worker);
         }
     }

@@ -4,7 +4,9 @@
 //! thread that reads input to a thread that writes results ([`stream`]).
 
 mod args;
+mod contradictions;
 mod function;
+mod limits;
 mod local;
 mod plan;
 mod stream;
@@ -51,11 +53,12 @@ fn shape(args: &RunArgs, target: &Target) -> Shape {
     tracing::info!("{}", rule.explain(&machine));
     let slots = rule.size(&machine).slots;
     let is_alone = slots.get() == 1 && args.workers().get() == 1;
-    let default =
-        if target.is_native() && is_alone && !args.recycles() { Backend::Inline } else { Backend::Process };
+    let needs_child = args.recycles() || args.limits().timeout().is_some();
+    let is_inline = target.is_native() && is_alone && !needs_child;
+    let default = if is_inline { Backend::Inline } else { Backend::Process };
     let backend = args.backend().unwrap_or(default);
     let slots = if backend == Backend::Inline { NonZeroU32::MIN } else { slots };
-    Shape { workers: args.workers(), slots, backend }
+    Shape { workers: args.workers(), slots, backend, worker_timeout: args.limits().worker_timeout() }
 }
 
 /// Runs a planned job to its end, whatever that is, and leaves no process behind.

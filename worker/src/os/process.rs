@@ -311,9 +311,12 @@ pub fn wait(pid: Pid) -> io::Result<ExitStatus> {
     }
 }
 
+/// Becomes readable when its process ends.
+pub type ExitNotice = AsyncFd<OwnedFd>;
+
 /// A descriptor that becomes readable when the process ends. `pid` must be a child that was not waited for yet. Call
 /// this within a tokio runtime.
-pub fn exit_notice(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn exit_notice(pid: Pid) -> io::Result<ExitNotice> {
     // SAFETY: pidfd_open takes no pointers.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
