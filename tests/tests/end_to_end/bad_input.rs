@@ -17,7 +17,7 @@ fn refusal(line: Line) -> String {
     let ran = line.run().exits(2);
     assert_eq!(ran.stdout(), "");
     let text = ran.stderr().replace(&interpreter().display().to_string(), "[python]");
-    assert!(text.lines().count() <= 5 && !text.contains("panicked"), "{text}");
+    assert!(text.lines().count() <= 6 && !text.contains("panicked"), "{text}");
     text
 }
 
@@ -27,8 +27,11 @@ fn refused(words: &str) -> String {
 
 #[test]
 fn a_file_that_is_not_there() {
-    insta::assert_snapshot!(refused("g.py:first"), @r"");
-    insta::assert_snapshot!(refused("nowhere/f.py:first"), @r"");
+    insta::assert_snapshot!(refused("g.py:first"), @r"
+    poolmap: cannot read g.py: No such file or directory
+    beside it are: f.py
+    ");
+    insta::assert_snapshot!(refused("nowhere/f.py:first"), @"poolmap: cannot read nowhere/f.py: No such file or directory");
 }
 
 #[test]
@@ -42,34 +45,46 @@ fn a_module_that_is_not_there() {
 
 #[test]
 fn a_function_that_is_not_there() {
-    insta::assert_snapshot!(refused("f.py:frist"), @r"");
-    insta::assert_snapshot!(refused("f.py:Shop.sel"), @r"");
-    insta::assert_snapshot!(refused("json:dumpz"), @r"");
-    insta::assert_snapshot!(refused("native:f"), @r"");
+    insta::assert_snapshot!(refused("f.py:frist"), @"poolmap: cannot run f.py:frist: f.py has no function 'frist'; did you mean 'first'? It has: Shop, first, second");
+    insta::assert_snapshot!(refused("f.py:Shop.sel"), @"poolmap: cannot run f.py:Shop.sel: class Shop in f.py has no function 'sel'; did you mean 'sell'? It has: sell");
+    insta::assert_snapshot!(refused("json:dumpz"), @"poolmap: cannot run json:dumpz: module 'json' has no function 'dumpz'; did you mean 'dump'? It has: dump, dumps, detect_encoding, load, loads");
+    insta::assert_snapshot!(refused("native:f"), @r"
+    poolmap: cannot run native:f: this binary has no native function `f`
+    it has none at all: build one of your own with poolmap::main(registry)
+    ");
 }
 
 #[test]
 fn what_names_no_function() {
-    insta::assert_snapshot!(refused("f.py"), @r"");
-    insta::assert_snapshot!(refused("f.py:"), @r"");
-    insta::assert_snapshot!(refused("gzip"), @r"");
-    insta::assert_snapshot!(refused("f.py:limit"), @r"");
-    insta::assert_snapshot!(refused("f.py:os"), @r"");
+    insta::assert_snapshot!(refused("f.py"), @"poolmap: 'f.py' names no function: add the function's name: f.py:NAME");
+    insta::assert_snapshot!(refused("f.py:"), @"poolmap: 'f.py:' names no function: a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- f.py:");
+    insta::assert_snapshot!(refused("gzip"), @"poolmap: 'gzip' names no function: a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- gzip");
+    insta::assert_snapshot!(refused("f.py:limit"), @"poolmap: cannot run f.py:limit: 'limit' in f.py is of type int, not a function");
+    insta::assert_snapshot!(refused("f.py:os"), @"poolmap: cannot run f.py:os: 'os' in f.py is of type module, not a function");
 }
 
 #[test]
 fn a_file_that_cannot_be_imported() {
     let raises = python("def f(x): return x\nraise RuntimeError('at import')\n", "f.py:f").tasks(1);
-    insta::assert_snapshot!(refusal(raises), @r"");
+    insta::assert_snapshot!(refusal(raises), @r"
+    poolmap: cannot run f.py:f: f.py cannot be imported; it raised RuntimeError: at import
+        f.py, line 2: raise RuntimeError('at import')
+    ");
     let syntax = python("def f(x:\n    return x\n", "f.py:f").tasks(1);
     assert!(refusal(syntax).starts_with("poolmap: cannot run f.py:f: f.py, line 1: "));
     let missing = python("import no_such_module\n", "f.py:f").tasks(1);
     let said = refusal(missing);
     assert!(said.starts_with("poolmap: cannot run f.py:f: f.py imports 'no_such_module', which "), "{said}");
     let exits = python("import sys\nsys.exit(4)\n", "f.py:f").tasks(1);
-    insta::assert_snapshot!(refusal(exits), @r"");
+    insta::assert_snapshot!(refusal(exits), @r"
+    poolmap: cannot run f.py:f: f.py cannot be imported; it raised SystemExit: 4
+        f.py, line 2: sys.exit(4)
+    ");
     let dies = python("import os\nos._exit(4)\n", "f.py:f").tasks(1);
-    insta::assert_snapshot!(refusal(dies), @r"");
+    insta::assert_snapshot!(refusal(dies), @r"
+    poolmap: cannot run f.py:f: cannot start Python ('python3'): it exited with status 4 before it was ready; see its messages above
+    Name an interpreter with --python PATH (3.9 or newer).
+    ");
 }
 
 /// What is said of a line after two good ones, which must have been run.
@@ -95,7 +110,28 @@ fn a_line_that_is_no_task_is_named_after_those_before_it_have_run() {
         "{\"function\":1}",
     ];
     let said: String = lines.iter().map(|line| format!("{line}\n  {}", bad_line(line))).collect();
-    insta::assert_snapshot!(said, @r"");
+    insta::assert_snapshot!(said, @r#"
+    not json
+      poolmap: jobs.jsonl:3: not JSON: expected ident at column 2
+    5
+      poolmap: jobs.jsonl:3: a task is an array of arguments, or an object with args, kwargs, function; this line is a number
+    "text"
+      poolmap: jobs.jsonl:3: a task is an array of arguments, or an object with args, kwargs, function; this line is a string
+    [1
+      poolmap: jobs.jsonl:3: not JSON: the line ends within a list at column 2
+    [1] [2]
+      poolmap: jobs.jsonl:3: not JSON: trailing characters at column 5
+    {"args":5}
+      poolmap: jobs.jsonl:3: a task's object has args (array), kwargs (object), function (string) and nothing else: invalid type: integer `5`, expected an array of positional arguments at column 9
+    {"kwargs":[]}
+      poolmap: jobs.jsonl:3: a task's object has args (array), kwargs (object), function (string) and nothing else: invalid type: sequence, expected an object of keyword arguments at column 10
+    {"args":[],"x":1}
+      poolmap: jobs.jsonl:3: a task's object has args (array), kwargs (object), function (string) and nothing else: unknown field `x`, expected one of `args`, `kwargs`, `function` at column 14
+    [NaN]
+      poolmap: jobs.jsonl:3: not JSON: expected value at column 2
+    {"function":1}
+      poolmap: jobs.jsonl:3: a task's object has args (array), kwargs (object), function (string) and nothing else: invalid type: integer `1`, expected a function's name at column 13
+    "#);
 }
 
 #[test]
@@ -109,23 +145,23 @@ fn a_bad_first_line_is_all_that_is_spoken_of() {
 
 #[test]
 fn input_that_is_no_text() {
-    insta::assert_snapshot!(refusal(python(ONE, "f.py:first").stdin(b"[\"\xff\"]\n")), @r"");
-    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --lines").stdin(b"\xff\n")), @r"");
-    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --csv").stdin(b"a,\xff\n")), @r"");
+    insta::assert_snapshot!(refusal(python(ONE, "f.py:first").stdin(b"[\"\xff\"]\n")), @"poolmap: stdin:1: not UTF-8 text; convert the input first, for example with iconv");
+    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --lines").stdin(b"\xff\n")), @"poolmap: stdin:1: not UTF-8 text; convert the input first, for example with iconv");
+    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --csv").stdin(b"a,\xff\n")), @"poolmap: stdin:1: not UTF-8 text; convert the input first, for example with iconv");
 }
 
 #[test]
 fn input_that_is_not_there() {
-    insta::assert_snapshot!(refused("f.py:first nothing.jsonl"), @r"");
-    insta::assert_snapshot!(refused("f.py:first ."), @r"");
-    insta::assert_snapshot!(refusal(poolmap("run -- echo :::: nothing")), @r"");
-    insta::assert_snapshot!(refusal(poolmap("run --input nothing -- echo")), @r"");
+    insta::assert_snapshot!(refused("f.py:first nothing.jsonl"), @"poolmap: cannot open the input nothing.jsonl: No such file or directory");
+    insta::assert_snapshot!(refused("f.py:first ."), @"poolmap: cannot open the input .: is a directory");
+    insta::assert_snapshot!(refusal(poolmap("run -- echo :::: nothing")), @"poolmap: cannot open the input nothing: No such file or directory");
+    insta::assert_snapshot!(refusal(poolmap("run --input nothing -- echo")), @"poolmap: cannot open the input nothing: No such file or directory");
 }
 
 #[test]
 fn rows_that_do_not_fit_their_header() {
-    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --csv --header").stdin("a,b\n1\n")), @r"");
-    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --csv --header").stdin("a,a\n1,2\n")), @r"");
+    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --csv --header").stdin("a,b\n1\n")), @"poolmap: stdin:2: 1 value, where the first row has 2");
+    insta::assert_snapshot!(refusal(python(ONE, "f.py:first --csv --header").stdin("a,a\n1,2\n")), @r#"poolmap: stdin:1: two columns are named "a""#);
 }
 
 #[test]
@@ -141,18 +177,45 @@ fn sizes_that_make_no_sense() {
         let said = refused(&format!("f.py:first {option}"));
         assert!(said.contains("not a whole number of at least 1"), "{said}");
     }
-    insta::assert_snapshot!(refused("f.py:first --max-child-rss 0"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --max-child-rss much"), @r"");
-    insta::assert_snapshot!(refusal(poolmap("run -n 0 -- echo")), @r"");
+    insta::assert_snapshot!(refused("f.py:first --max-child-rss 0"), @r"
+    error: invalid value '0' for '--max-child-rss <SIZE>': a size of 0 leaves no room for any child
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refused("f.py:first --max-child-rss much"), @r"
+    error: invalid value 'much' for '--max-child-rss <SIZE>': not a size such as 500MB or 2GiB
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refusal(poolmap("run -n 0 -- echo")), @r"
+    error: invalid value '0' for '-n <N>': not a whole number of at least 1
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
 fn an_interpreter_that_is_none() {
-    insta::assert_snapshot!(refused("f.py:first --python no-such-python"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --python /nowhere/python3"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --python /tmp"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --python true"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --python true --preload json"), @r"");
+    insta::assert_snapshot!(refused("f.py:first --python no-such-python"), @r"
+    poolmap: cannot run f.py:first: cannot start Python ('no-such-python'): there is no such program
+    Name an interpreter with --python PATH (3.9 or newer).
+    ");
+    insta::assert_snapshot!(refused("f.py:first --python /nowhere/python3"), @r"
+    poolmap: cannot run f.py:first: cannot start Python ('/nowhere/python3'): there is no such program
+    Name an interpreter with --python PATH (3.9 or newer).
+    ");
+    insta::assert_snapshot!(refused("f.py:first --python /tmp"), @r"
+    poolmap: cannot run f.py:first: cannot start Python ('/tmp'): it is not an executable file
+    Name an interpreter with --python PATH (3.9 or newer).
+    ");
+    insta::assert_snapshot!(refused("f.py:first --python true"), @r"
+    poolmap: cannot run f.py:first: cannot start Python ('true'): it exited with status 0 before it was ready; see its messages above
+    Name an interpreter with --python PATH (3.9 or newer).
+    ");
+    insta::assert_snapshot!(refused("f.py:first --python true --preload json"), @r"
+    poolmap: cannot run f.py:first: cannot start Python ('true'): it is gone before it was ready; see its messages above
+    Name an interpreter with --python PATH (3.9 or newer).
+    ");
 }
 
 #[test]
@@ -192,12 +255,20 @@ fn options_that_contradict_each_other() {
 
 #[test]
 fn places_that_are_not_there() {
-    insta::assert_snapshot!(refused("f.py:first -o nowhere/out"), @r"");
-    insta::assert_snapshot!(refused("f.py:first -o ."), @r"");
-    insta::assert_snapshot!(refused("f.py:first --cwd nowhere"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --cwd f.py"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --env COLOUR"), @r"");
-    insta::assert_snapshot!(refused("f.py:first --env =red"), @r"");
+    insta::assert_snapshot!(refused("f.py:first -o nowhere/out"), @"poolmap: cannot create nowhere/out for the results: No such file or directory");
+    insta::assert_snapshot!(refused("f.py:first -o ."), @"poolmap: cannot create . for the results: Is a directory");
+    insta::assert_snapshot!(refused("f.py:first --cwd nowhere"), @"poolmap: cannot run tasks in nowhere: No such file or directory");
+    insta::assert_snapshot!(refused("f.py:first --cwd f.py"), @"poolmap: cannot run tasks in f.py: it is not a folder");
+    insta::assert_snapshot!(refused("f.py:first --env COLOUR"), @r"
+    error: invalid value 'COLOUR' for '--env <NAME=VALUE>': not NAME=VALUE
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refused("f.py:first --env =red"), @r"
+    error: invalid value '=red' for '--env <NAME=VALUE>': not NAME=VALUE
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn replacement_strings_have_their_usual_meaning() {
     let expected = "dir/photo.tar.gz dir/photo.tar photo.tar.gz dir photo.tar dir/photo.tar photo.tar.gz 1\n";
     assert_eq!(poolmap(words).run().succeeds().stdout(), expected);
     let other = poolmap("run -I ,, -- echo ,, {} {1} ::: a").run().succeeds();
-    assert_eq!(other.stdout(), "a {} a\n");
+    assert_eq!(other.stdout(), "a {} {1}\n");
 }
 
 #[test]
@@ -83,9 +83,15 @@ fn a_command_that_dies_of_a_signal_says_which() {
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let ran = poolmap("run -- no-such-program ::: a").run().exits(1);
-    insta::assert_snapshot!(ran.stderr(), @r"");
+    insta::assert_snapshot!(ran.stderr(), @r"
+    task 0 failed: cannot run no-such-program: it is in no folder of PATH; is it installed?
+    poolmap: 1 task, 1 failed (1 exit)
+    ");
     let ran = poolmap("run -- ./plain ::: a").file("plain", "text").run().exits(1);
-    insta::assert_snapshot!(ran.stderr(), @r"");
+    insta::assert_snapshot!(ran.stderr(), @r"
+    task 0 failed: cannot run ./plain: it is not an executable file; is `chmod +x` missing?
+    poolmap: 1 task, 1 failed (1 exit)
+    ");
 }
 
 #[test]

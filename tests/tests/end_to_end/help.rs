@@ -21,7 +21,15 @@ fn the_page_of_cpus() {
 #[test]
 fn a_word_that_is_no_command_is_corrected() {
     let ran = poolmap("rum f.py:f").run().exits(2);
-    insta::assert_snapshot!(ran.stderr(), @r"");
+    insta::assert_snapshot!(ran.stderr(), @r"
+    error: unrecognized subcommand 'rum'
+
+      tip: a similar subcommand exists: 'run'
+
+    Usage: poolmap [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]

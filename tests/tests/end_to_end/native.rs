@@ -81,7 +81,12 @@ fn arguments_of_the_wrong_type_or_number_fail_their_task() {
     assert_eq!(ran.results()[4]["value"], "Pokemon#123");
     let messages: Vec<_> =
         (0..4).map(|index| ran.error(index)["message"].as_str().unwrap().to_owned()).collect();
-    insta::assert_snapshot!(messages.join("\n"), @r"");
+    insta::assert_snapshot!(messages.join("\n"), @r#"
+    cannot call do_work: argument 3: invalid type: string "x", expected u32
+    cannot call do_work: it takes 3 arguments and was given 2
+    cannot call do_work: argument 3: invalid value: integer `-3`, expected u32
+    native functions take positional arguments; give them in `args`
+    "#);
 }
 
 #[test]
@@ -114,5 +119,8 @@ fn a_binary_of_ones_own_does_everything_else_too() {
 #[test]
 fn a_function_that_is_not_registered_is_named_with_what_is() {
     let ran = native("run native:do_wrok").tasks(1).run().exits(2);
-    insta::assert_snapshot!(ran.stderr(), @r"");
+    insta::assert_snapshot!(ran.stderr(), @r"
+    poolmap: cannot run native:do_wrok: this binary has no native function `do_wrok`; did you mean `do_work`?
+    it has: abort_at, do_work, panic_at, parse, print, where_am_i
+    ");
 }
