@@ -12,7 +12,7 @@ use poolmap_proto::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::launch::Ground;
 use crate::pool::{GUARD_INTERVAL, Pool, SlotStuck};
@@ -46,6 +46,8 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), SessionError> {
     let tasks = ground.tasks.clone();
+    // A child that is being started when the session ends still reads these before it notices.
+    let _runner_files = ground.runner_files.clone();
     let served = run(transport, name, ground, stop).await;
     tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
@@ -61,7 +63,12 @@ async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), SessionError> {
     let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
-    let (mut messages, welcome) = attach(transport, hello(name, &ground), &reports, outgoing).await?;
+    let attached = attach(transport, hello(name, &ground), &reports, outgoing).await;
+    let (mut messages, welcome) = match attached {
+        // It was stopped before it could answer: no different from hanging up a moment later.
+        Err(SessionError::Refused(status)) if status.code() == Code::Unavailable => return Ok(()),
+        attached => attached?,
+    };
     let mut heartbeat =
         tokio::time::interval(Duration::from_millis(welcome.heartbeat_interval_ms.max(1).into()));
     let (mut pool, mut departures) = Pool::start(ground, reports.clone());

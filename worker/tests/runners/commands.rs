@@ -88,7 +88,7 @@ fn a_signal_is_a_crash_that_names_it() {
 }
 
 #[test]
-fn a_program_that_cannot_be_run_fails_without_a_status() {
+fn a_program_that_cannot_be_run_has_no_exit_status_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");
     fs::write(&text, "not executable").unwrap();

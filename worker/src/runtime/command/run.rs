@@ -124,7 +124,7 @@ impl Ended {
         let lengths = (length(stdout).map_err(unreadable)?, length(stderr).map_err(unreadable)?);
         let total = lengths.0.saturating_add(lengths.1);
         if total > MAX_OUTPUT_BYTES {
-            return Err(too_much_output(status, total));
+            return Err(too_much_output(total));
         }
         let stdout = contents(stdout, lengths.0).map_err(unreadable)?;
         let stderr = contents(stderr, lengths.1).map_err(unreadable)?;
@@ -159,24 +159,22 @@ fn failure(status: ExitStatus) -> Option<Failure> {
     }
     match status.code() {
         Some(0) | None => None,
-        Some(status) => Some(exit(status)),
+        Some(status) => {
+            let message = format!("exited with status {status}");
+            Some(Failure { exit_status: Some(status), ..cannot_run(message) })
+        }
     }
 }
 
-fn exit(status: i32) -> Failure {
-    Failure { exit_status: Some(status), ..cannot_run(format!("exited with status {status}")) }
-}
-
-/// The failure of a command that did not come to its own end, and so has no status.
+/// A failure that is no command's exit: it has no status, and whoever shows it shows its message.
 fn cannot_run(message: String) -> Failure {
     Failure { kind: "exit".to_owned(), message, ..Failure::default() }
 }
 
-fn too_much_output(status: ExitStatus, bytes: u64) -> Failure {
-    let message = format!(
+fn too_much_output(bytes: u64) -> Failure {
+    cannot_run(format!(
         "wrote {bytes} bytes, of which at most {MAX_OUTPUT_BYTES} can be carried; let the command write to a file"
-    );
-    Failure { exit_status: status.code(), ..cannot_run(message) }
+    ))
 }
 
 fn not_started(name: &CStr, directory: Option<&CStr>, error: &os::StartError) -> Failure {

@@ -61,10 +61,11 @@ impl Driver {
         }
     }
 
-    /// Lets the runner and its successor end by themselves.
+    /// Lets the runner end by itself, and kills a successor that nobody waits for any more.
     pub(super) fn retire(&mut self) {
         self.retire_runner();
         if let Some(successor) = self.successor.take() {
+            successor.kill();
             self.shared.tasks.spawn(successor.into_child().end());
         }
         self.job = None;
