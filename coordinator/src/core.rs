@@ -4,16 +4,9 @@ mod actions;
 mod reports;
 
 use std::collections::HashMap;
-use std::ops::Range;
 
-use poolmap_proto::PROTOCOL_VERSION;
-use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
-use poolmap_proto::v1::worker_message::Kind as FromWorker;
-use poolmap_proto::v1::{
-    Batch, BatchOutcomes, Crashed, Detail, Failure, FailureKind, Heartbeat, Hello, JobSpec, JobStarted,
-    OutcomeRun, StatusResponse, Stop, TakeBack, TaskChunk, Welcome,
-};
-use poolmap_scheduler::{Action, BatchId, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
+use poolmap_proto::v1::{Failure, JobSpec, OutcomeRun, StatusResponse, TaskChunk, halt};
+use poolmap_scheduler::{Action, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -22,8 +15,7 @@ use crate::clock::{self, Clock};
 use crate::command::{Command, Reply};
 use crate::deadlines::Deadlines;
 use crate::job::Job;
-use crate::outcomes;
-use crate::workers::{Outbox, Workers};
+use crate::workers::Workers;
 
 /// Attempts that may end with a dead child when the job does not say.
 const DEFAULT_CRASH_LIMIT: u32 = 3;
