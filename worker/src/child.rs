@@ -174,11 +174,20 @@ impl Exit {
     pub(crate) fn cause(&self) -> Failure {
         let (name, message) = match self {
             Self::Thread => (String::new(), "the thread that ran the task ended".to_owned()),
-            Self::Unknown => (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned()),
+            Self::Unknown => {
+                (String::new(), "the child that ran the task is gone; how it ended is not known".to_owned())
+            }
             Self::Process { status, peak_rss_bytes, last_lines } => {
                 let name = status.signal().map(os::signal_name).unwrap_or_default();
                 let too_early = if status.signal().is_some() { "" } else { " before the task had ended" };
-                (name, format!("the child that ran the task {self}{too_early}{}{}", peak(*peak_rss_bytes), said(last_lines)))
+                (
+                    name,
+                    format!(
+                        "the child that ran the task {self}{too_early}{}{}",
+                        peak(*peak_rss_bytes),
+                        said(last_lines)
+                    ),
+                )
             }
         };
         Failure { kind: FailureKind::Crashed.into(), r#type: name, message, ..Failure::default() }
@@ -236,7 +245,10 @@ mod tests {
         let exit = shell("echo one; echo two >&2; kill -SEGV $$")?.exited().await;
         let cause = exit.cause();
         assert_eq!(cause.r#type, "SIGSEGV");
-        let (start, end) = ("the child that ran the task was killed by signal 11 (SIGSEGV)", "; last lines of its stderr:\none\ntwo");
+        let (start, end) = (
+            "the child that ran the task was killed by signal 11 (SIGSEGV)",
+            "; last lines of its stderr:\none\ntwo",
+        );
         assert!(cause.message.starts_with(start) && cause.message.ends_with(end), "{}", cause.message);
         Ok(())
     }

@@ -85,7 +85,8 @@ impl Commands {
         call.map.set_process(Some(pid.as_raw()));
         let waited = os::wait(pid);
         call.map.set_process(None);
-        let (status, _) = waited.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
+        let (status, _) =
+            waited.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
         Ended::new(status, &stdout, &stderr)
     }
 }
