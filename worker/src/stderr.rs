@@ -74,7 +74,7 @@ impl Stderr {
         let copy = {
             let _within = thread.enter();
             let pipe = pipe::Receiver::from_owned_fd(reader)?;
-            Copy { pipe, kept: kept.clone(), stderr: self.clone(), _copied: copied }
+            Copying { pipe, kept: kept.clone(), stderr: self.clone(), _copied: copied }
         };
         self.tasks.spawn_on(copy.run(ended), thread);
         Ok((writer, Tail { kept, is_running, is_copying }))
@@ -116,7 +116,7 @@ impl Tail {
 }
 
 /// Copies what one child prints.
-struct Copy {
+struct Copying {
     pipe: pipe::Receiver,
     kept: Arc<Mutex<Kept>>,
     /// Keeps the thread that this runs in.
@@ -125,7 +125,7 @@ struct Copy {
     _copied: oneshot::Sender<()>,
 }
 
-impl Copy {
+impl Copying {
     async fn run(self, mut ended: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
