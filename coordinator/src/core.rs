@@ -182,7 +182,8 @@ impl Core {
         while let Some(job) = self.deadlines.take_due(self.clock.now()) {
             let Some(entry) = self.jobs.get_mut(&job) else { continue };
             entry.closed = true;
-            entry.stopped = format!("it was not done after {} s, its time-out", entry.spec.timeout_ms as f64 / 1e3);
+            entry.stopped =
+                format!("it was not done after {} s, its time-out", entry.spec.timeout_ms as f64 / 1e3);
             self.feed(Event::JobCancelled { job, kills_running: true }, Report::Nothing);
             self.settle(job);
         }
@@ -222,7 +223,9 @@ fn options(spec: &JobSpec) -> JobOptions {
     let halt = match spec.halt.as_ref().and_then(|halt| halt.when) {
         None => Halt::Never,
         Some(halt::When::Failures(failures)) => Halt::AfterFailures(failures),
-        Some(halt::When::Percent(percent)) => Halt::AfterShare { percent: u8::try_from(percent).unwrap_or(u8::MAX) },
+        Some(halt::When::Percent(percent)) => {
+            Halt::AfterShare { percent: u8::try_from(percent).unwrap_or(u8::MAX) }
+        }
     };
     JobOptions {
         priority: spec.priority,

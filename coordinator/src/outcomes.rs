@@ -126,7 +126,9 @@ pub(crate) fn slice(run: &OutcomeRun, places: Range<u32>) -> OutcomeRun {
     OutcomeRun {
         lengths: lengths.to_vec(),
         values: run.values.slice(from..from + bytes(lengths)),
-        failures: failures.map(|failure| Failure { offset: failure.offset - places.start, ..failure.clone() }).collect(),
+        failures: failures
+            .map(|failure| Failure { offset: failure.offset - places.start, ..failure.clone() })
+            .collect(),
         details: run.details.get(begin..end).unwrap_or_default().to_vec(),
         ..OutcomeRun::default()
     }

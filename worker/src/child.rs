@@ -122,6 +122,11 @@ impl Child {
         self.exited().await;
     }
 
+    /// The process, where there is one of its own.
+    pub(crate) fn process(&self) -> Option<Pid> {
+        self.group.get().copied()
+    }
+
     /// Resident memory in bytes, where it has memory of its own.
     pub(crate) fn rss_bytes(&self) -> Option<u64> {
         os::rss_bytes(*self.group.get()?)
@@ -170,6 +175,11 @@ fn kill_group(group: Pid) {
 }
 
 impl Exit {
+    /// Whether it was killed by SIGKILL: by the kernel for its memory, or by anybody.
+    pub(crate) fn is_sigkill(&self) -> bool {
+        matches!(self, Self::Process { status, .. } if status.signal() == Some(Signal::SIGKILL as i32))
+    }
+
     /// What to tell of a task during which its child ended so.
     pub(crate) fn cause(&self) -> Failure {
         let (name, message) = match self {

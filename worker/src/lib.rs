@@ -7,8 +7,7 @@ mod cgroup;
 mod child;
 mod job;
 mod launch;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pool next"))]
-pub(crate) mod memory;
+mod memory;
 pub mod os;
 mod pool;
 pub mod runtime;

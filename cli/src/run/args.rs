@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
@@ -15,6 +16,7 @@ use super::limits::{LimitFlags, millis};
 use crate::exit::Failure;
 use crate::input::{self, FunctionForm, RowForm, Split, ValueForm, ValueInput, ValueList};
 use crate::output::{Form, ProgressMode};
+use crate::reason::reason;
 use crate::sizing_flags::SizingFlags;
 
 const EXAMPLES: &str = "\
@@ -66,7 +68,7 @@ pub(crate) struct RunArgs {
     dry_run: bool,
 
     /// Worker processes; each has its own slots
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count::<NonZeroU32>, allow_negative_numbers = true)]
     pub(super) workers: NonZeroU32,
 }
 
@@ -95,27 +97,33 @@ pub(super) struct InputFlags {
     pub(super) header: bool,
 
     /// Read a command's values from FILE instead of standard input
-    #[arg(long, value_name = "FILE", requires = "command")]
+    #[arg(long, value_name = "FILE", conflicts_with = "function")]
     input: Option<PathBuf>,
 
     /// A command's values end with NUL instead of a line end
-    #[arg(short = '0', long, requires = "command", conflicts_with = "form")]
+    #[arg(short = '0', long, conflicts_with_all = ["function", "form"])]
     null: bool,
 
     /// Split each line of a command's input into columns at matches of RE
-    #[arg(long, value_name = "RE", requires = "command", conflicts_with = "form")]
+    #[arg(long, value_name = "RE", conflicts_with_all = ["function", "form"])]
     pub(super) colsep: Option<regex::bytes::Regex>,
 
     /// Give N lines of input to each run of a command
-    #[arg(short = 'n', value_name = "N", requires = "command")]
+    #[arg(short = 'n', value_name = "N", conflicts_with = "function", value_parser = parse_count::<NonZeroUsize>, allow_negative_numbers = true)]
     rows_per_task: Option<NonZeroUsize>,
 
     /// Use STR instead of {} in a command
-    #[arg(short = 'I', value_name = "STR", default_value = "{}", hide_default_value = true)]
+    #[arg(
+        short = 'I',
+        value_name = "STR",
+        conflicts_with = "function",
+        default_value = "{}",
+        hide_default_value = true
+    )]
     replacement: OsString,
 
     /// Give the command to /bin/sh as one line, each value quoted
-    #[arg(long, requires = "command")]
+    #[arg(long, conflicts_with = "function")]
     shell: bool,
 }
 
@@ -139,7 +147,7 @@ struct OutputFlags {
     details: bool,
 
     /// Put the input before each line of a command's output
-    #[arg(long, requires = "command")]
+    #[arg(long, conflicts_with = "function")]
     tag: bool,
 
     /// Show a progress line on standard error
@@ -165,7 +173,7 @@ pub(super) struct ChildFlags {
     pub(super) backend: Option<BackendFlag>,
 
     /// Replace a child after N tasks
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>, allow_negative_numbers = true)]
     max_tasks_per_child: Option<NonZeroU64>,
 
     /// Replace a child between tasks once its resident memory has passed SIZE, such as 500MB
@@ -348,21 +356,22 @@ impl RunArgs {
 
     fn working_directory(&self) -> Result<Vec<u8>, Failure> {
         let Some(folder) = &self.child.cwd else { return Ok(Vec::new()) };
-        let folder = folder
-            .canonicalize()
-            .map_err(Failure::system(format!("cannot run tasks in {}", folder.display())))?;
+        let refused = |why: &str| Failure::Usage(format!("cannot run tasks in {}: {why}", folder.display()));
+        let folder = folder.canonicalize().map_err(|error| refused(&reason(&error)))?;
         if !folder.is_dir() {
-            return Err(Failure::Usage(format!(
-                "cannot run tasks in {}: it is not a folder",
-                folder.display()
-            )));
+            return Err(refused("it is not a folder"));
         }
         Ok(folder.into_os_string().into_vec())
     }
 }
 
+/// For `value_parser`: a number that says how many.
+pub(super) fn parse_count<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    text.parse().map_err(|_| "not a whole number of at least 1")
+}
+
 fn parse_size(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
+    let size: ByteSize = text.parse().map_err(|_| "not a size such as 500MB or 2GiB")?;
     if size.as_u64() == 0 { Err("a size of 0 leaves no room for any child".to_owned()) } else { Ok(size) }
 }
 

@@ -3,10 +3,11 @@
 use super::args::{BackendFlag, RunArgs};
 use super::function::Target;
 use crate::input::ListOrigin;
+use crate::output::Form;
 
 /// The first contradiction, in words for the user.
 pub(crate) fn first(args: &RunArgs, target: &Target) -> Option<&'static str> {
-    of_children(args, target).or_else(|| of_input(args, target))
+    of_children(args, target).or_else(|| of_input_and_output(args, target))
 }
 
 fn of_children(args: &RunArgs, target: &Target) -> Option<&'static str> {
@@ -44,7 +45,7 @@ fn of_children(args: &RunArgs, target: &Target) -> Option<&'static str> {
     ])
 }
 
-fn of_input(args: &RunArgs, target: &Target) -> Option<&'static str> {
+fn of_input_and_output(args: &RunArgs, target: &Target) -> Option<&'static str> {
     let input = &args.input;
     let is_table = input.csv || input.tsv;
     let names_columns = is_table || input.colsep.is_some() || target.is_command();
@@ -53,6 +54,10 @@ fn of_input(args: &RunArgs, target: &Target) -> Option<&'static str> {
     first_true([
         (input.header && !names_columns, "--header needs columns: add --csv or --tsv"),
         (target.is_command() && input.lines, "--lines is for functions: a command's values are lines anyway"),
+        (
+            args.has_details() && args.form() != Form::Json,
+            "--details are a part of JSON results: add --output json",
+        ),
         (reads_stdin_twice, "only one list of values can come from standard input (:::: -)"),
     ])
 }

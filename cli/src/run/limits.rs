@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use poolmap_client::{Halt, JobSpec, halt};
 
+use super::args::parse_count;
 use crate::exit::Failure;
 
 /// Limits and retries.
@@ -30,7 +31,7 @@ pub(crate) struct LimitFlags {
     retry_delay: Option<Duration>,
 
     /// Fail a task that has killed its child N times
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_count::<NonZeroU32>, allow_negative_numbers = true)]
     crash_limit: NonZeroU32,
 
     /// Stop the job when tasks have failed: never, first, N of them, or N% of all

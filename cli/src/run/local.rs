@@ -28,6 +28,9 @@ use crate::log::Level;
 
 /// Time that workers have to end by themselves once the job has ended.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+const SOCKET_NAME: &str = "socket";
+/// What the address of a Unix socket holds, its final NUL included: 108 bytes on Linux, 104 elsewhere.
+const SOCKET_ADDRESS_BYTES: usize = 104;
 /// Times that each worker is started again, and the time before the first of them; it doubles.
 const RESTARTS: usize = 5;
 const RESTART_DELAY: Duration = Duration::from_millis(100);
@@ -67,10 +70,9 @@ impl Local {
         if shape.backend == Backend::Inline {
             tasks.spawn(inline(&coordinator, shape.slots, registry, end));
         } else {
-            let private = tempfile::Builder::new().prefix("poolmap-").tempdir();
-            let private =
-                private.map_err(Failure::system("making a private folder for the socket of the workers"))?;
-            let socket = private.path().join("socket");
+            let private = private_folder()
+                .map_err(Failure::system("making a private folder for the socket of the workers"))?;
+            let socket = private.path().join(SOCKET_NAME);
             listen(&coordinator, &socket)?;
             for number in 1..=shape.workers.get() {
                 let name = format!("local-{number}");
@@ -104,6 +106,13 @@ impl Local {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// A folder that only this user may enter, among temporary files unless a socket's address has no room for its name there.
+fn private_folder() -> io::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("poolmap-").tempdir()?;
+    let has_room = folder.path().join(SOCKET_NAME).as_os_str().len() < SOCKET_ADDRESS_BYTES;
+    if has_room { Ok(folder) } else { tempfile::Builder::new().prefix("poolmap-").tempdir_in("/tmp") }
 }
 
 /// Serves workers on a socket in a folder that only this user may enter.
@@ -234,6 +243,7 @@ impl Worker {
                 let _readable = self.notice.readable().await;
             }
         }
-        os::wait(self.pid).map_or_else(|error| error.to_string(), |(status, _peak)| format!("ended ({status})"))
+        os::wait(self.pid)
+            .map_or_else(|error| error.to_string(), |(status, _peak)| format!("ended ({status})"))
     }
 }

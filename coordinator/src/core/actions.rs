@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
-use poolmap_proto::v1::{Batch, Detail, Failure, FailureKind, JobSpec, JobStarted, OutcomeRun, Stop, TakeBack};
+use poolmap_proto::v1::{
+    Batch, Detail, Failure, FailureKind, JobSpec, JobStarted, OutcomeRun, Stop, TakeBack,
+};
 use poolmap_scheduler::{Action, Event, JobId, WorkerId};
 
 use super::{Core, Report};
@@ -69,7 +71,14 @@ impl Core {
     }
 
     /// Delivers part of the outcomes that came with an event: those at these places.
-    pub(super) fn deliver(&mut self, job: JobId, first: u64, attempt: u32, places: Range<u32>, report: &mut Report) {
+    pub(super) fn deliver(
+        &mut self,
+        job: JobId,
+        first: u64,
+        attempt: u32,
+        places: Range<u32>,
+        report: &mut Report,
+    ) {
         let Report::Outcomes { worker, run } = report else { return };
         let is_whole = places.len() == run.lengths.len();
         let run = if is_whole { std::mem::take(run) } else { outcomes::slice(run, places) };

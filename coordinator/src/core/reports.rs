@@ -45,7 +45,10 @@ impl Core {
             Some(FromWorker::Crashed(crashed)) => self.crashed(worker, crashed),
             Some(FromWorker::Evicted(evicted)) => {
                 let (batch, offset) = (BatchId(evicted.batch_id), evicted.offset);
-                self.feed(Event::Evicted { worker, batch, offset }, Report::Death { worker, cause: out_of_memory() });
+                self.feed(
+                    Event::Evicted { worker, batch, offset },
+                    Report::Death { worker, cause: out_of_memory() },
+                );
             }
             Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}

@@ -61,19 +61,21 @@ impl Driver {
         }
     }
 
-    /// Lets the runner and its successor end by themselves.
+    /// Lets the runner end by itself, and kills a successor that nobody waits for any more.
     pub(super) fn retire(&mut self) {
         self.retire_runner();
         if let Some(successor) = self.successor.take() {
-            self.tasks.spawn(successor.into_child().end());
+            successor.kill();
+            self.shared.tasks.spawn(successor.into_child().end());
         }
         self.job = None;
     }
 
     fn retire_runner(&mut self) {
         self.is_bloated = false;
+        self.shared.status.set_runner(None);
         if let Some(runner) = self.runner.take() {
-            self.tasks.spawn(runner.into_child().end());
+            self.shared.tasks.spawn(runner.into_child().end());
         }
     }
 
