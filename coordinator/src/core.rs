@@ -117,6 +117,7 @@ impl Core {
             priority: spec.priority,
             crash_limit: if spec.crash_limit == 0 { DEFAULT_CRASH_LIMIT } else { spec.crash_limit },
             max_tasks_per_child: (recycling > 0).then(|| u32::try_from(recycling).unwrap_or(u32::MAX)),
+            ..JobOptions::default()
         };
         self.jobs.insert(job, Job::new(spec));
         self.feed(Event::JobSubmitted { job, options }, Report::Nothing);
@@ -168,7 +169,7 @@ impl Core {
             Err(unknown_job(job))
         };
         let _gone = reply.send(answer);
-        self.feed(Event::JobCancelled { job }, Report::Nothing);
+        self.feed(Event::JobCancelled { job, kills_running: false }, Report::Nothing);
         self.settle(job);
     }
 
@@ -238,7 +239,7 @@ impl Core {
             return;
         }
         let (batch, count) = (BatchId(ended.batch_id), run.lengths.len() as u32);
-        let event = Event::Ended { worker, batch, count, busy_ns: ended.busy_ns };
+        let event = Event::Ended { worker, batch, count, busy_ns: ended.busy_ns, failed: Vec::new() };
         self.feed(event, Report::Outcomes { worker, run });
     }
 
@@ -253,14 +254,14 @@ impl Core {
         entry.closed = true;
         entry.reject(error);
         self.workers.end_job(job);
-        self.feed(Event::JobCancelled { job }, Report::Nothing);
+        self.feed(Event::JobCancelled { job, kills_running: false }, Report::Nothing);
         self.settle(job);
     }
 
     fn worker_gone(&mut self, worker: WorkerId) {
         if self.workers.detach(worker) {
             tracing::debug!(worker = worker.0, "a worker is gone");
-            self.feed(Event::WorkerLeft { worker }, Report::Nothing);
+            self.feed(Event::WorkerLeft { worker, is_blamed: true }, Report::Nothing);
         }
     }
 
@@ -300,6 +301,8 @@ impl Core {
             Action::Cancel { job, first, count } => {
                 self.push(job, OutcomeRun { first_index: first, cancelled: count, ..OutcomeRun::default() });
             }
+            // Nothing asks for either yet: no job is killed, halted or copied.
+            Action::Stop { .. } | Action::JobHalted { .. } => {}
             Action::JobDone { job } => {
                 self.workers.end_job(job);
                 if let Some(entry) = self.jobs.get_mut(&job) {
