@@ -137,7 +137,8 @@ async fn reap(pid: Pid, pidfd: AsyncFd<OwnedFd>, watch: ChildWatch) {
     watch.ended(os::wait(pid).map_or(Exit::Unknown, Exit::Process));
 }
 
-fn kill_group(group: Pid) {
+/// Kills a process group.
+pub(crate) fn kill_group(group: Pid) {
     // The group may be gone already: that is what is wanted.
     let _gone = killpg(group, Signal::SIGKILL);
 }
