@@ -7,6 +7,7 @@ mod chunks;
 mod clock;
 mod command;
 mod core;
+mod deadlines;
 mod job;
 mod outcomes;
 mod service;

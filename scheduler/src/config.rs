@@ -35,6 +35,23 @@ pub struct Config {
     /// most so long. Whoever took its tasks over would have to start a child of his own for them, and neither
     /// child would run its whole share. Interpreters with heavy imports start within a second.
     pub child_start_ns: u64,
+    /// Most time between a failure and a retry, in nanoseconds, give or take a quarter, unless the job's first
+    /// delay is longer. After a minute, waiting longer helps nobody who watches.
+    pub retry_delay_max_ns: u64,
+    /// `Halt::AfterShare` is judged once so many tasks are done: of fewer, a share says nothing.
+    pub halt_judged_from_tasks: u64,
+    /// Attempts of one task that may end by eviction before it fails. It had a worker to itself in all but the
+    /// first, so that only memory used by others can be the reason; ten is patience enough.
+    pub eviction_limit: u32,
+    /// One worker in so many (at least one) is kept from new work until it is empty, while tasks wait that
+    /// need a worker to themselves. An eighth bounds what a job with greedy tasks can cost the others.
+    pub reserved_divisor: u64,
+    /// A task may be copied when it has run for so many times what it should take, and for so many times the
+    /// target. Below four times, uneven tasks would be copied for nothing; below two targets, reports that
+    /// travel together would.
+    pub late_factor: u64,
+    /// See above.
+    pub late_targets: u64,
 }
 
 impl Default for Config {
@@ -51,6 +68,12 @@ impl Default for Config {
             take_back_above_ns: 2 * MILLISECOND,
             overdue_factor: 4,
             child_start_ns: 1_000 * MILLISECOND,
+            retry_delay_max_ns: 60_000 * MILLISECOND,
+            halt_judged_from_tasks: 100,
+            eviction_limit: 10,
+            reserved_divisor: 8,
+            late_factor: 4,
+            late_targets: 2,
         }
     }
 }

@@ -3,15 +3,18 @@
 //! It sizes itself ([`sizing`]), dials in to a coordinator, and runs the batches it is sent in its slots. What serves a slot is a
 //! runner ([`slot`]): a Python interpreter, this program as a child, or a thread.
 
+mod cgroup;
 mod child;
 mod job;
 mod launch;
+mod memory;
 pub mod os;
 mod pool;
 pub mod runtime;
 mod session;
 pub mod sizing;
 pub mod slot;
+mod stderr;
 
 use std::num::NonZeroU32;
 
@@ -24,6 +27,7 @@ use crate::launch::Ground;
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 pub use crate::session::SessionError;
+use crate::stderr::Stderr;
 
 /// What a worker is told when it starts.
 #[derive(Clone, Debug)]
@@ -57,12 +61,14 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
     let slots = config.slots;
+    let tasks = TaskTracker::new();
     let ground = Ground {
         slots: slots.get() as usize,
         registry: config.registry,
         environment: thread_caps(slots),
         runner_files: RunnerFiles::write().map_err(WorkerError::RunnerFiles)?,
-        tasks: TaskTracker::new(),
+        stderr: Stderr::new(std::io::stderr(), tasks.clone()),
+        tasks,
     };
     Ok(session::serve(transport, config.name, ground, stop).await?)
 }

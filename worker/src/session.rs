@@ -10,11 +10,12 @@ use poolmap_proto::v1::workers_client::WorkersClient;
 use poolmap_proto::v1::{CoordinatorMessage, Heartbeat, Hello, Welcome, WorkerMessage};
 use poolmap_proto::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use crate::launch::Ground;
-use crate::pool::{Pool, SlotStuck};
+use crate::pool::{GUARD_INTERVAL, Pool, SlotStuck};
 
 /// Reports that may wait for the coordinator to read them. Slots wait when it is full.
 const REPORT_QUEUE: usize = 64;
@@ -71,6 +72,8 @@ async fn run(
     let mut heartbeat =
         tokio::time::interval(Duration::from_millis(welcome.heartbeat_interval_ms.max(1).into()));
     let (mut pool, mut departures) = Pool::start(ground, reports.clone());
+    let mut guard = tokio::time::interval(GUARD_INTERVAL);
+    guard.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -79,6 +82,7 @@ async fn run(
                 None => return Ok(()),
             },
             Some(left) = departures.recv() => pool.left(left)?,
+            _ = guard.tick() => pool.guard()?,
             _ = heartbeat.tick() => {
                 // A full queue says as much as a heartbeat.
                 let _full = reports.try_send(WorkerMessage { kind: Some(Report::Heartbeat(Heartbeat {})) });

@@ -243,6 +243,7 @@ impl Worker {
                 let _readable = self.notice.readable().await;
             }
         }
-        os::wait(self.pid).map_or_else(|error| error.to_string(), |status| format!("ended ({status})"))
+        os::wait(self.pid)
+            .map_or_else(|error| error.to_string(), |(status, _peak)| format!("ended ({status})"))
     }
 }

@@ -14,7 +14,7 @@ mod stream;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
-use poolmap_client::{Backend, Client, JobEnd, Transport};
+use poolmap_client::{Backend, Client, Transport};
 use poolmap_worker::runtime::native::Registry;
 use poolmap_worker::sizing::detect;
 
@@ -25,7 +25,7 @@ use self::plan::Plan;
 use self::stream::{Ended, Streams};
 use crate::exit::{Failure, INTERRUPTED, TASK_FAILED, say};
 use crate::log::Level;
-use crate::output::{Counts, Progress};
+use crate::output::Progress;
 
 /// Runs the job that the arguments describe.
 pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
@@ -76,22 +76,21 @@ async fn job(plan: Plan, mut local: Local) -> Result<ExitCode, Failure> {
 
 fn conclude(name: &str, ended: Ended) -> Result<ExitCode, Failure> {
     let Ended { counts, end, was_interrupted, input } = ended;
-    if let Some(JobEnd { error, .. }) = end
-        && !error.is_empty()
-    {
-        return Err(Failure::Job { function: name.to_owned(), reason: error });
+    let end = end.unwrap_or_default();
+    if !end.error.is_empty() {
+        return Err(Failure::Job { function: name.to_owned(), reason: end.error });
     }
     if was_interrupted {
         say(&format!("interrupted: {counts}"));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    tell_failures(&counts);
-    input?;
-    Ok(if counts.failed() > 0 { ExitCode::from(TASK_FAILED) } else { ExitCode::SUCCESS })
-}
-
-fn tell_failures(counts: &Counts) {
+    if !end.stopped.is_empty() {
+        say(&format!("the job was stopped: {}", end.stopped));
+    }
     if counts.failed() > 0 {
         say(&counts.to_string());
     }
+    input?;
+    let all_succeeded = counts.failed() == 0 && end.stopped.is_empty();
+    Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::from(TASK_FAILED) })
 }

@@ -24,6 +24,7 @@ use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 use crate::slot::map::SlotMap;
 use crate::slot::runner::Runner;
+use crate::stderr::Stderr;
 
 /// Why a job cannot run on this worker; told to its user.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,8 @@ pub(crate) struct Ground {
     /// Variables that children get unless their job sets them.
     pub(crate) environment: Vec<EnvironmentVariable>,
     pub(crate) runner_files: RunnerFiles,
+    /// Where children print.
+    pub(crate) stderr: Stderr,
     /// Owns the tasks that wait for children to end.
     pub(crate) tasks: TaskTracker,
 }
@@ -85,7 +88,7 @@ impl Launcher {
     }
 
     /// A runner of this job ended before it was ready: what to tell the user.
-    pub(crate) fn stillborn(&self, exit: Exit) -> String {
+    pub(crate) fn stillborn(&self, exit: &Exit) -> String {
         match self {
             Self::Python(interpreter) => interpreter.stillborn(exit),
             Self::Thread(_) | Self::Native(_) => {

@@ -19,6 +19,7 @@ use std::ptr;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::unistd::{AccessFlags, Pid, access};
 use tokio::io::unix::AsyncFd;
@@ -298,17 +299,29 @@ fn reset_signals() -> Result<(), Errno> {
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Waits in this thread for a child to end, and takes it out of the process table.
-pub fn wait(pid: Pid) -> io::Result<ExitStatus> {
+/// Waits in this thread for a child to end, and takes it out of the process table. Returns its status, and the most memory
+/// it ever had resident, in bytes, where that is known.
+///
+/// It is not known of a child that never grew larger than this process: a program that [`Spawn`] starts is laid to have been as
+/// large as its parent was, whose memory it shared until then.
+pub fn wait(pid: Pid) -> io::Result<(ExitStatus, Option<u64>)> {
     let mut status = 0;
+    // SAFETY: all zeros is a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     loop {
-        // SAFETY: `status` is a live integer.
-        match Errno::result(unsafe { libc::waitpid(pid.as_raw(), &raw mut status, 0) }) {
-            Ok(_) => return Ok(ExitStatus::from_raw(status)),
+        // SAFETY: both pointers are to live values.
+        match Errno::result(unsafe { libc::wait4(pid.as_raw(), &raw mut status, 0, &raw mut usage) }) {
+            Ok(_) => return Ok((ExitStatus::from_raw(status), larger_than_own(usage.ru_maxrss))),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// A peak in KiB as bytes, if this process's own is below it.
+fn larger_than_own(peak_kib: libc::c_long) -> Option<u64> {
+    let own_kib = getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss();
+    if peak_kib <= own_kib { None } else { u64::try_from(peak_kib).ok()?.checked_mul(1024) }
 }
 
 /// Becomes readable when its process ends.

@@ -8,7 +8,7 @@ mod recycle;
 mod stop;
 mod take_back;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,8 +22,10 @@ use self::take_back::Fence;
 use super::collect::{RunBuilder, Violation};
 use super::frame::{Header, Kind};
 use super::runner::{Progress, Runner};
+use super::status::Status;
 use super::work::{SentFrame, Work};
 use crate::job::Job;
+use crate::memory::oom::OomWatch;
 
 /// How often the outcomes of a batch that still runs are looked for. Outcomes of its last task come at once.
 const POLL: Duration = Duration::from_millis(5);
@@ -57,15 +59,25 @@ pub(crate) struct Left {
     pub(crate) batch_id: u64,
 }
 
+/// What a slot shares with its pool and the other slots.
+pub(crate) struct Shared {
+    /// Where batches go that have left.
+    pub(crate) left: mpsc::Sender<Left>,
+    /// What is told to the coordinator.
+    pub(crate) reports: mpsc::Sender<WorkerMessage>,
+    /// Owns what waits for retired children.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) status: Status,
+    /// Tells whether it was the kernel that killed a child for its memory.
+    pub(crate) oom: Arc<Mutex<OomWatch>>,
+}
+
 /// One slot.
 pub(crate) struct Driver {
     /// From 0.
     slot: usize,
     commands: mpsc::Receiver<SlotCommand>,
-    left: mpsc::Sender<Left>,
-    reports: mpsc::Sender<WorkerMessage>,
-    /// Owns what waits for retired children.
-    tasks: TaskTracker,
+    shared: Shared,
     work: Option<Work>,
     runner: Option<Runner>,
     /// The job that the runner was started for.
@@ -88,19 +100,11 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(
-        slot: usize,
-        commands: mpsc::Receiver<SlotCommand>,
-        left: mpsc::Sender<Left>,
-        reports: mpsc::Sender<WorkerMessage>,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub(crate) fn new(slot: usize, commands: mpsc::Receiver<SlotCommand>, shared: Shared) -> Self {
         Self {
             slot,
             commands,
-            left,
-            reports,
-            tasks,
+            shared,
             work: None,
             runner: None,
             job: None,
@@ -176,6 +180,7 @@ impl Driver {
         match started {
             Ok(mut runner) => {
                 runner.load(job.id, &job.function);
+                self.shared.status.set_runner(Some((runner.child.clone(), runner.map().clone())));
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
                 true
@@ -195,6 +200,7 @@ impl Driver {
         if let Some(tasks) = work.send(limit, runner.next_sequence()) {
             runner.send(&tasks);
         }
+        self.shared.status.set_attempt(Some(Instant::now()));
         self.warm_successor(job);
     }
 
@@ -274,6 +280,7 @@ impl Driver {
         self.frame_since = None;
         self.frame_reported = Duration::ZERO;
         self.current = None;
+        self.shared.status.set_attempt(None);
     }
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
@@ -364,7 +371,7 @@ impl Driver {
     async fn let_go(&mut self) {
         if let Some(work) = self.work.take() {
             // The pool outlives its slots, unless the whole worker is going away.
-            let _stopping = self.left.send(Left { slot: self.slot, batch_id: work.batch_id }).await;
+            let _stopping = self.shared.left.send(Left { slot: self.slot, batch_id: work.batch_id }).await;
         }
     }
 
@@ -385,7 +392,7 @@ impl Driver {
 
     async fn tell(&self, report: Report) {
         // Without a session there is nobody to tell: the worker is going away.
-        let _stopping = self.reports.send(WorkerMessage { kind: Some(report) }).await;
+        let _stopping = self.shared.reports.send(WorkerMessage { kind: Some(report) }).await;
     }
 }
 

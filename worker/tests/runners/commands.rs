@@ -223,7 +223,7 @@ fn a_command_dies_with_the_thread_of_its_slot() {
         };
         sender.send(spawn.start().unwrap()).unwrap();
     });
-    let status = os::wait(receiver.recv().unwrap()).unwrap();
+    let (status, _) = os::wait(receiver.recv().unwrap()).unwrap();
     assert_eq!(status.signal(), Some(9));
 }
 

@@ -79,9 +79,10 @@ impl Commands {
         };
         let pid = spawn.start().map_err(|error| not_started(name, loaded.directory.as_deref(), &error))?;
         call.map.set_process(Some(pid.as_raw()));
-        let status = os::wait(pid);
+        let waited = os::wait(pid);
         call.map.set_process(None);
-        let status = status.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
+        let (status, _) =
+            waited.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
         Ended::new(status, &stdout, &stderr)
     }
 }

@@ -1,6 +1,7 @@
 //! What a runner's death means: which tasks had ended, which one is to blame, and what happens to the rest.
 
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{Crashed, Failure, FailureKind};
@@ -26,6 +27,7 @@ impl Driver {
         if let Some(until) = self.written_until() {
             let _nonsense = self.report_until(until, None).await;
         }
+        self.shared.status.set_runner(None);
         let Some(runner) = self.runner.take() else { return };
         let was_running = self.frame().is_some_and(|frame| {
             runner.begun() >= runner.next_outcome()
@@ -34,20 +36,33 @@ impl Driver {
         let was_ready = runner.warm_up.is_some();
         let exit = ended(runner).await;
         if was_running {
-            self.bury(exit.cause()).await;
+            let cause = self.cause(&exit);
+            self.bury(cause).await;
         } else {
             self.reset().await;
-            self.count_false_start(was_ready, exit).await;
+            self.count_false_start(was_ready, &exit).await;
         }
     }
 
     /// The runner wrote nonsense: it is killed, and the task it was at is to blame.
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
+        self.shared.status.set_runner(None);
         let Some(runner) = self.runner.take() else { return };
         runner.kill();
         ended(runner).await;
         let message = violation.to_string();
         self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+    }
+
+    /// What to tell of the task that was running. The kernel's kills for memory look like any other SIGKILL, but are counted.
+    fn cause(&self, exit: &Exit) -> Failure {
+        let cause = exit.cause();
+        let mut oom = self.shared.oom.lock().unwrap_or_else(PoisonError::into_inner);
+        if exit.is_sigkill() && oom.killed_since(Instant::now()) {
+            let message = format!("the kernel was out of memory: {}", cause.message);
+            return Failure { kind: FailureKind::OutOfMemory.into(), message, ..cause };
+        }
+        cause
     }
 
     /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
@@ -75,7 +90,7 @@ impl Driver {
         self.reset().await;
     }
 
-    async fn count_false_start(&mut self, was_ready: bool, exit: Exit) {
+    async fn count_false_start(&mut self, was_ready: bool, exit: &Exit) {
         self.false_starts += 1;
         let Some(job) = self.job.clone() else { return };
         if !was_ready {

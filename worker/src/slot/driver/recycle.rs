@@ -66,15 +66,16 @@ impl Driver {
         self.retire_runner();
         if let Some(successor) = self.successor.take() {
             successor.kill();
-            self.tasks.spawn(successor.into_child().end());
+            self.shared.tasks.spawn(successor.into_child().end());
         }
         self.job = None;
     }
 
     fn retire_runner(&mut self) {
         self.is_bloated = false;
+        self.shared.status.set_runner(None);
         if let Some(runner) = self.runner.take() {
-            self.tasks.spawn(runner.into_child().end());
+            self.shared.tasks.spawn(runner.into_child().end());
         }
     }
 

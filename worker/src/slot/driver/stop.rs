@@ -14,7 +14,12 @@ impl Driver {
     pub(super) async fn check_time(&mut self, begun: u64) {
         let since = match self.current {
             Some((sequence, since)) if sequence == begun => since,
-            _ => self.current.insert((begun, Instant::now())).1,
+            _ => {
+                let now = Instant::now();
+                self.current = Some((begun, now));
+                self.shared.status.set_attempt(Some(now));
+                now
+            }
         };
         let timeout = self.job.as_ref().and_then(|job| job.timeout);
         let is_running = self.frame().is_some_and(|frame| (frame.sequence..frame.end).contains(&begun));
@@ -75,8 +80,9 @@ impl Driver {
     /// Parts with the runner in the middle of a task: it is interrupted, and killed if that does not help, while the slot is
     /// free again at once.
     async fn abandon(&mut self) {
+        self.shared.status.set_runner(None);
         if let Some(runner) = self.runner.take() {
-            self.tasks.spawn(Runner::interrupt(runner));
+            self.shared.tasks.spawn(Runner::interrupt(runner));
         }
         self.reset().await;
     }
