@@ -109,7 +109,7 @@ fn a_line_that_is_no_task_is_named_after_those_before_it_have_run() {
         "[NaN]",
         "{\"function\":1}",
     ];
-    let said: String = lines.iter().map(|line| format!("{line}\n  {}", bad_line(line))).collect();
+    let said = lines.iter().map(|line| format!("{line}\n  {}", bad_line(line))).collect::<Vec<_>>().concat();
     insta::assert_snapshot!(said, @r#"
     not json
       poolmap: jobs.jsonl:3: not JSON: expected ident at column 2

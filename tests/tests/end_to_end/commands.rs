@@ -20,7 +20,7 @@ fn arguments_reach_the_program_as_they_are() {
         line = line.arg(word);
     }
     let ran = line.run().succeeds();
-    let expected: String = hostile.iter().map(|word| format!("[{word}][x{word}y]\n")).collect();
+    let expected = hostile.iter().map(|word| format!("[{word}][x{word}y]\n")).collect::<Vec<_>>().concat();
     assert_eq!(ran.stdout(), expected);
 }
 
@@ -31,7 +31,7 @@ fn a_shell_gets_each_value_quoted() {
     for word in values {
         line = line.arg(word);
     }
-    let expected: String = values.iter().map(|word| format!("<{word}>\n")).collect();
+    let expected = values.iter().map(|word| format!("<{word}>\n")).collect::<Vec<_>>().concat();
     assert_eq!(line.run().succeeds().stdout(), expected);
 }
 

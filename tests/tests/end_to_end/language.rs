@@ -66,7 +66,7 @@ impl Line {
         let mut command = Command::new(program);
         command.current_dir(&folder).env("TMPDIR", folder.path().join("tmp"));
         command.env("PATH", programs::search_path()).env("COLUMNS", "100");
-        command.env(marker.name(), marker.value());
+        command.env(Marker::NAME, marker.value());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, folder, marker, input: None }
     }
@@ -113,7 +113,7 @@ impl Line {
 
     /// Tasks of one number each, from 0.
     pub(crate) fn tasks(self, count: usize) -> Self {
-        let lines: String = (0..count).map(|number| format!("[{number}]\n")).collect();
+        let lines = (0..count).map(|number| format!("[{number}]\n")).collect::<Vec<_>>().concat();
         self.stdin(lines)
     }
 
