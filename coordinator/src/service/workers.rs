@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::ask;
 use crate::command::Command;
 
-/// Time a worker has to introduce itself.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most slots that one worker may offer: far above any machine, far below what its bookkeeping here could not bear.
+pub const SLOTS_MAX: u32 = 65_536;
 /// Messages to one worker that may wait for it to read, beside those per slot: requests to take work back, ends of jobs.
 const OUTBOX_BASE: usize = 256;
 /// Per slot: two batches, two requests to take back, and jobs that start and end.
@@ -24,11 +24,12 @@ const OUTBOX_PER_SLOT: usize = 8;
 #[derive(Clone, Debug)]
 pub struct WorkersService {
     commands: mpsc::Sender<Command>,
+    hello_timeout: Duration,
 }
 
 impl WorkersService {
-    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, hello_timeout: Duration) -> Self {
+        Self { commands, hello_timeout }
     }
 }
 
@@ -41,7 +42,7 @@ impl Workers for WorkersService {
         request: Request<Streaming<WorkerMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut messages = request.into_inner();
-        let hello = introduction(&mut messages).await?;
+        let hello = introduction(&mut messages, self.hello_timeout).await?;
         let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
         let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
         tokio::spawn(listen(worker, messages, self.commands.clone()));
@@ -49,11 +50,15 @@ impl Workers for WorkersService {
     }
 }
 
-async fn introduction(messages: &mut Streaming<WorkerMessage>) -> Result<Hello, Status> {
-    let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message()).await;
+async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(timeout, messages.message()).await;
     let first =
         first.map_err(|_elapsed| Status::deadline_exceeded("a worker attached but did not say hello"))??;
     match first.and_then(|message| message.kind) {
+        Some(Kind::Hello(hello)) if hello.slots > SLOTS_MAX => Err(Status::invalid_argument(format!(
+            "worker {} offers {} slots; one worker may have {SLOTS_MAX} at most",
+            hello.name, hello.slots
+        ))),
         Some(Kind::Hello(hello)) => Ok(hello),
         _ => Err(Status::invalid_argument("the first message of a worker is its hello")),
     }
