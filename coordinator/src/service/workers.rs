@@ -1,13 +1,15 @@
 //! What workers attach to.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::Stream;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_server::Workers;
 use poolmap_proto::v1::{CoordinatorMessage, Hello, WorkerMessage};
 use poolmap_scheduler::WorkerId;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask;
@@ -35,7 +37,7 @@ impl WorkersService {
 
 #[tonic::async_trait]
 impl Workers for WorkersService {
-    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
+    type AttachStream = Outgoing;
 
     async fn attach(
         &self,
@@ -45,8 +47,29 @@ impl Workers for WorkersService {
         let hello = introduction(&mut messages, self.hello_timeout).await?;
         let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
         let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
-        tokio::spawn(listen(worker, messages, self.commands.clone()));
-        Ok(Response::new(ReceiverStream::new(inbox)))
+        let (open, ended) = oneshot::channel();
+        tokio::spawn(listen(worker, messages, ended, self.commands.clone()));
+        Ok(Response::new(Outgoing { inbox, open: Some(open) }))
+    }
+}
+
+/// What the core says to one worker. Its end ends the listening, too: a worker that was dismissed may hang on for ever.
+#[derive(Debug)]
+pub struct Outgoing {
+    inbox: mpsc::Receiver<Result<CoordinatorMessage, Status>>,
+    /// Dropped at the end of the stream or with it.
+    open: Option<oneshot::Sender<()>>,
+}
+
+impl Stream for Outgoing {
+    type Item = Result<CoordinatorMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.inbox.poll_recv(context);
+        if let Poll::Ready(None | Some(Err(_))) = next {
+            self.open = None;
+        }
+        next
     }
 }
 
@@ -64,10 +87,19 @@ async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration
     }
 }
 
-/// Passes on what a worker says until its stream ends, in whichever way.
-async fn listen(worker: WorkerId, mut messages: Streaming<WorkerMessage>, commands: mpsc::Sender<Command>) {
+/// Passes on what a worker says until either direction of its stream has ended, in whichever way.
+async fn listen(
+    worker: WorkerId,
+    mut messages: Streaming<WorkerMessage>,
+    mut ended: oneshot::Receiver<()>,
+    commands: mpsc::Sender<Command>,
+) {
     loop {
-        let command = match messages.message().await {
+        let said = tokio::select! {
+            said = messages.message() => said,
+            _ = &mut ended => Ok(None),
+        };
+        let command = match said {
             Ok(Some(message)) => Command::WorkerSaid { worker, message },
             Ok(None) => Command::WorkerGone { worker },
             Err(status) => {

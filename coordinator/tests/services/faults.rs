@@ -10,7 +10,7 @@ use poolmap_proto::v1::{
 };
 use tonic::Code;
 
-use crate::model::{Cluster, Way, Worker, payloads, run, spec};
+use crate::model::{Cluster, Way, Worker, payloads, run, soon, spec};
 
 fn failure(offset: u32) -> Failure {
     Failure { offset, kind: FailureKind::Exception.into(), ..Failure::default() }
@@ -43,10 +43,22 @@ async fn a_worker_that_reports_nonsense_is_thrown_out_and_its_tasks_run_elsewher
         let status = liar.end().await.unwrap();
         assert_eq!(status.code(), Code::InvalidArgument, "{nonsense:?}");
         assert!(status.message().contains("run of") || status.message().contains("lengths"), "{status}");
-        liar.report(batch_id, &payloads(&batch)).await;
+        soon(liar.reports.closed()).await;
         let mut honest = cluster.worker("honest", 1).await;
         honest.echo_until_job_ends().await;
         assert_eq!(job.finish().await.values(), ["a", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens_any_more_to_a_worker_that_was_thrown_out() {
+    for way in [Way::InProcess, Way::UnixSocket] {
+        let cluster = Cluster::reached_by(way, Config::default());
+        let mut liar = cluster.worker("liar", 1).await;
+        let run = malformed_runs().pop();
+        liar.say(Report::Outcomes(BatchOutcomes { batch_id: 1, run, busy_ns: 0 })).await;
+        assert!(liar.end().await.is_some());
+        soon(liar.reports.closed()).await;
     }
 }
 
@@ -80,11 +92,11 @@ async fn a_silent_worker_is_lost_and_one_that_gives_signs_of_life_is_not() {
         }
     });
     let mut job = cluster.job_of(&["a", "b"]).await;
-    let lost = silent.batch().await;
+    silent.batch().await;
     let kept = alive.batch().await;
     assert_eq!(silent.end().await.map(|status| status.code()), None);
+    soon(silent.reports.closed()).await;
     alive.echo(&kept).await;
-    silent.echo(&lost).await;
     alive.echo_until_job_ends().await;
     assert_eq!(job.finish().await.values(), ["a", "b"]);
 }
