@@ -19,6 +19,8 @@ pub(crate) enum Violation {
     BadFrame(#[from] super::frame::UnknownKind),
     #[error("the child sent a frame of {0} bytes")]
     FrameTooLarge(u64),
+    #[error("the child stopped in the middle of a frame")]
+    HalfFrame,
     #[error("the child sent {0} where nothing of the kind was due")]
     OutOfTurn(&'static str),
 }

@@ -314,6 +314,9 @@ impl Driver {
     /// Looks for outcomes of the batch that runs.
     async fn poll(&mut self) {
         let (Some(runner), Some(work)) = (&self.runner, &mut self.work) else { return };
+        if runner.is_stalled() {
+            return self.runner_broke(&Violation::HalfFrame).await;
+        }
         let (begun, batch_id) = (runner.begun(), work.batch_id);
         if work.frame().is_none_or(|frame| begun < frame.sequence) {
             return;

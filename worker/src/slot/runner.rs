@@ -19,6 +19,10 @@ use crate::child::{Child, kill_group};
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// A frame whose bytes have come to a halt for so long will never be whole: runners write frames in one go, and the pool
+/// reads at once.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A runner and the pool's side of its slot.
 #[derive(Debug)]
 pub(crate) struct Runner {
@@ -26,8 +30,9 @@ pub(crate) struct Runner {
     map: Arc<SlotMap>,
     /// The process or thread that serves the slot.
     pub(crate) child: Child,
-    /// Received and not yet taken up.
+    /// Received and not yet taken up, and when it last grew.
     inbox: BytesMut,
+    received: Instant,
     /// To be sent.
     outbox: BytesMut,
     /// The job whose function was sent last.
@@ -65,6 +70,7 @@ impl Runner {
             map: Arc::new(map),
             child,
             inbox: BytesMut::new(),
+            received: Instant::now(),
             outbox: BytesMut::new(),
             job: None,
             next_sequence: 1,
@@ -96,7 +102,10 @@ impl Runner {
         if ready.is_readable() {
             self.inbox.reserve(READ_BYTES);
             match self.socket.try_read_buf(&mut self.inbox) {
-                Ok(read) => is_closed |= read == 0,
+                Ok(read) => {
+                    is_closed |= read == 0;
+                    self.received = Instant::now();
+                }
                 Err(error) => is_closed |= error.kind() != io::ErrorKind::WouldBlock,
             }
         }
@@ -108,6 +117,11 @@ impl Runner {
         while matches!(self.socket.try_read_buf(&mut self.inbox), Ok(read) if read > 0) {
             self.inbox.reserve(READ_BYTES);
         }
+    }
+
+    /// Whether the runner has stopped in the middle of a frame: what follows could not be told from the rest of it.
+    pub(crate) fn is_stalled(&self) -> bool {
+        !self.inbox.is_empty() && self.received.elapsed() > FRAME_TIMEOUT
     }
 
     /// The next whole frame that was received.
