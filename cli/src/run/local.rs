@@ -136,7 +136,7 @@ fn inline(
     end: mpsc::Sender<String>,
 ) -> impl Future<Output = ()> + use<> {
     let transport = Transport::in_process(coordinator.workers());
-    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry };
+    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry, folder: None };
     async move {
         let result = poolmap_worker::run(config, transport, std::future::pending()).await;
         let how = result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
