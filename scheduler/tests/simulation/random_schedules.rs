@@ -9,9 +9,9 @@ use crate::rng::Rng;
 use crate::trouble::Trouble;
 
 const MS: u64 = 1_000_000;
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 1_500;
 /// Seeds that found a mistake once.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 2] = [2_437, 6_234];
 
 /// What must have happened at least once among all schedules.
 const MUST_BE_SEEN: [&str; 42] = [
