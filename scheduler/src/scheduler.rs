@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::action::Action;
 use crate::alarms::Alarms;
@@ -19,9 +19,30 @@ use crate::takeback::{Candidates, Place};
 use crate::tries::{End, Tries};
 use crate::worker::Workers;
 
-/// A hasher without a random seed. No decision follows the order of a hash map; this makes even that order
-/// the same in every run.
-pub(crate) type FixedHasher = BuildHasherDefault<DefaultHasher>;
+/// A hasher for our ids: one multiplication, and no random seed. Ids are counted up by us or by the shell, so
+/// that nobody can choose them to collide. No decision follows the order of a hash map; this makes even that
+/// order the same in every run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The golden ratio, in fixed point, spreads neighbours over all upper bits; the table looks at the
+        // lower ones too.
+        let spread = (self.0 ^ id).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub(crate) type FixedHasher = BuildHasherDefault<IdHasher>;
 
 /// Events that had no effect because they did not fit what is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
