@@ -3,7 +3,7 @@
 //! in `dispatch`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::action::Action;
@@ -27,7 +27,9 @@ pub(crate) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
     }
 
     fn write_u64(&mut self, id: u64) {
@@ -88,7 +90,9 @@ pub struct Totals {
 pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) jobs: HashMap<JobId, Job, FixedHasher>,
-    pub(crate) batches: HashMap<BatchId, Batch, FixedHasher>,
+    /// In a tree, since batches begin and end roughly in the order of their ids: what is touched next lies
+    /// beside what was touched before.
+    pub(crate) batches: BTreeMap<BatchId, Batch>,
     pub(crate) workers: Workers,
     pub(crate) fairness: Fairness,
     pub(crate) candidates: Candidates,
@@ -110,7 +114,7 @@ impl Scheduler {
         Self {
             config,
             jobs: HashMap::default(),
-            batches: HashMap::default(),
+            batches: BTreeMap::new(),
             workers: Workers::default(),
             fairness: Fairness::default(),
             candidates: Candidates::default(),
@@ -142,7 +146,7 @@ impl Scheduler {
             Event::WorkerLeft { worker, is_blamed } => self.worker_left(worker, is_blamed, actions),
             Event::Begun { worker, batch } => self.begun(now, worker, batch),
             Event::Ended { worker, batch, count, busy_ns, failed } => {
-                self.ended(now, worker, batch, Ending { count, busy_ns, failed }, actions);
+                self.ended(now, worker, batch, &Ending { count, busy_ns, failed }, actions);
             }
             Event::Returned { worker, batch, length } => self.returned(worker, batch, length, actions),
             Event::Crashed { worker, batch, offset } => {
