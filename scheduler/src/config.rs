@@ -15,6 +15,10 @@ pub struct Config {
     /// A batch is at most the job's queue divided by all slots and this number. With two, a batch is at most
     /// half of a slot's fair share of what remains, so that sizes fall geometrically towards the end.
     pub tail_divisor: u32,
+    /// Near the end batches do not fall below so much work, in nanoseconds, as long as there is that much for
+    /// every slot: handing it over costs a tenth of it, and slots that finish a millisecond apart are
+    /// together.
+    pub least_batch_ns: u64,
     /// The time per task is the mean over about so much recent slot time, in nanoseconds. Fifty targets
     /// average out uneven tasks and still forget within a second of work.
     pub estimate_window_ns: u64,
@@ -62,6 +66,7 @@ impl Default for Config {
             growth_factor: 4,
             max_batch_tasks: 65_536,
             tail_divisor: 2,
+            least_batch_ns: MILLISECOND,
             estimate_window_ns: 1_000 * MILLISECOND,
             lookahead_batches: 1,
             lookahead_below_ns: 500 * MILLISECOND,

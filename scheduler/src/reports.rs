@@ -57,7 +57,7 @@ impl Scheduler {
         now: Time,
         worker: WorkerId,
         id: BatchId,
-        ending: Ending,
+        ending: &Ending,
         actions: &mut Vec<Action>,
     ) {
         let Some(batch) = self.reported(worker, id, |batch| ending.fits(batch)) else { return };

@@ -9,9 +9,9 @@ use crate::rng::Rng;
 use crate::trouble::Trouble;
 
 const MS: u64 = 1_000_000;
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 1_500;
 /// Seeds that found a mistake once.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 2] = [2_437, 6_234];
 
 /// What must have happened at least once among all schedules.
 const MUST_BE_SEEN: [&str; 42] = [
@@ -68,7 +68,9 @@ fn every_task_of_every_random_schedule_gets_exactly_one_outcome() {
     }
     let seeds = number("POOLMAP_SIM_SEEDS").unwrap_or(SEEDS);
     let mut seen = run_seeds(seeds);
-    KEPT.into_iter().for_each(|seed| seen.add(&run_seed(seed)));
+    for seed in KEPT {
+        seen.add(&run_seed(seed));
+    }
     print(&seen, seeds);
     for what in MUST_BE_SEEN {
         assert!(seeds < SEEDS || seen.count(what) > 0, "no schedule tried: {what}");
