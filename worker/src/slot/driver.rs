@@ -95,6 +95,8 @@ pub(crate) struct Driver {
     current: Option<(u64, Instant)>,
     /// Mean time of a task, in nanoseconds.
     task_ns: Option<f64>,
+    /// Time a runner takes to be ready: the least seen, since a successor is asked only when its turn comes.
+    warm_up: Option<Duration>,
     /// Runners that died in a row without having begun anything.
     false_starts: u32,
 }
@@ -115,6 +117,7 @@ impl Driver {
             frame_reported: Duration::ZERO,
             current: None,
             task_ns: None,
+            warm_up: None,
             false_starts: 0,
         }
     }
@@ -238,12 +241,13 @@ impl Driver {
     }
 
     fn is_ready(&self) -> bool {
-        self.runner.as_ref().is_some_and(|runner| runner.warm_up.is_some())
+        self.runner.as_ref().is_some_and(|runner| runner.is_ready)
     }
 
     fn ready(&mut self, body: &[u8]) {
         if let (Some(runner), Some(job)) = (&mut self.runner, &self.job) {
-            runner.ready();
+            let warm_up = runner.ready();
+            self.warm_up = Some(self.warm_up.map_or(warm_up, |least| least.min(warm_up)));
             job.launcher.ready(body);
         }
     }

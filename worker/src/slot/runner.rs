@@ -43,8 +43,8 @@ pub(crate) struct Runner {
     next_outcome: u64,
     area_offset: usize,
     started: Instant,
-    /// Time from its start until it was ready.
-    pub(crate) warm_up: Option<Duration>,
+    /// It has loaded its function.
+    pub(crate) is_ready: bool,
     /// Tasks sent to it over its life.
     pub(crate) tasks_sent: u64,
 }
@@ -77,7 +77,7 @@ impl Runner {
             next_outcome: 1,
             area_offset: 0,
             started: Instant::now(),
-            warm_up: None,
+            is_ready: false,
             tasks_sent: 0,
         })
     }
@@ -140,9 +140,10 @@ impl Runner {
         Ok(Some((header, self.inbox.split_to(length).freeze())))
     }
 
-    /// Notes that the runner has loaded its function.
-    pub(crate) fn ready(&mut self) {
-        self.warm_up.get_or_insert_with(|| self.started.elapsed());
+    /// Notes that the runner has loaded its function; returns the time since its start.
+    pub(crate) fn ready(&mut self) -> Duration {
+        self.is_ready = true;
+        self.started.elapsed()
     }
 
     /// Has the function of a job loaded, unless that was done already.

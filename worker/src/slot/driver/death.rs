@@ -33,7 +33,7 @@ impl Driver {
             runner.begun() >= runner.next_outcome()
                 && (frame.sequence..frame.end).contains(&runner.next_outcome())
         });
-        let was_ready = runner.warm_up.is_some();
+        let was_ready = runner.is_ready;
         let exit = ended(runner).await;
         if was_running {
             let cause = self.cause(&exit);

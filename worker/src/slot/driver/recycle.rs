@@ -17,7 +17,7 @@ impl Driver {
     pub(super) fn warm_successor(&mut self, job: &Arc<Job>) {
         let (Some(runner), Some(max)) = (&self.runner, job.max_tasks_per_child) else { return };
         let left = max.saturating_sub(runner.tasks_sent);
-        let is_near = match (self.task_ns, runner.warm_up) {
+        let is_near = match (self.task_ns, self.warm_up) {
             (Some(task_ns), Some(warm_up)) => {
                 left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64
             }
