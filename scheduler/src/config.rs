@@ -50,11 +50,11 @@ pub struct Config {
     /// One worker in so many (at least one) is kept from new work until it is empty, while tasks wait that
     /// need a worker to themselves. An eighth bounds what a job with greedy tasks can cost the others.
     pub reserved_divisor: u64,
-    /// A task may be copied when it has run for so many times what it should take, and for so many times the
-    /// target. Below four times, uneven tasks would be copied for nothing; below two targets, reports that
-    /// travel together would.
+    /// A task is late, and may be copied, when it has run for so many times what it should take: below four,
+    /// uneven tasks would be copied for nothing.
     pub late_factor: u64,
-    /// See above.
+    /// It is not late before it has run for so many times the target, either: short tasks whose reports travel
+    /// together would be.
     pub late_targets: u64,
 }
 

@@ -92,7 +92,7 @@ pub struct Scheduler {
     pub(crate) jobs: HashMap<JobId, Job, FixedHasher>,
     /// In a tree, since batches begin and end roughly in the order of their ids: what is touched next lies
     /// beside what was touched before.
-    pub(crate) batches: BTreeMap<BatchId, Batch>,
+    pub(crate) batches: BTreeMap<BatchId, Box<Batch>>,
     pub(crate) workers: Workers,
     pub(crate) fairness: Fairness,
     pub(crate) candidates: Candidates,
@@ -235,7 +235,7 @@ impl Scheduler {
     }
 
     /// Forgets a batch of which nothing is left to run.
-    pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Batch> {
+    pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Box<Batch>> {
         let batch = self.batches.remove(&id)?;
         self.candidates.place(id, batch.place, None);
         if batch.question == Question::Open {

@@ -9,6 +9,7 @@ use poolmap_scheduler::{Config, Event, JobId, JobOptions};
 use crate::cluster::{Cluster, Happening, Work};
 use crate::node::Nature;
 use crate::rng::Rng;
+use crate::trouble::Trouble;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -221,6 +222,20 @@ fn a_small_job_behind_a_huge_one_starts_within_a_few_tasks() {
         assert!(waited_ns <= most_ns, "first outcome after {waited_ns} ns behind tasks of {task_ns} ns");
         eprint_waited(waited_ns, task_ns);
     }
+}
+
+#[test]
+fn an_evicted_task_does_not_wait_for_the_end_of_the_job() {
+    let mut cluster = Cluster::new(Config::default(), Rng::new(1));
+    submit(&mut cluster, &[host(2), host(2)], JOB, 0, &[20 * MS; 2_000], JobOptions::default());
+    cluster.plan(100 * MS, Happening::Goes(Trouble::Eviction));
+    cluster.run();
+    let twice = cluster.begins.iter().find(|(_, begins)| **begins == 2).map(|(&(_, index), _)| index);
+    let index = twice.expect("one task began twice");
+    let is_of = |first: u64, count: u32| (first..first + u64::from(count)).contains(&index);
+    let at = cluster.deliveries.iter().find(|&&(_, _, first, count)| is_of(first, count)).map(|&(at, ..)| at);
+    // What runs beside it ends, and then it runs itself.
+    assert!(at.is_some_and(|at| at <= 145 * MS), "{at:?}");
 }
 
 #[expect(clippy::print_stderr, reason = "the figures are worth reading")]
