@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::os;
+use crate::slot::map::SlotMap;
 
 /// Time a child that has nothing more to do gets to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -38,6 +39,8 @@ pub(crate) struct Child {
     exit: watch::Receiver<Option<Exit>>,
     /// What must live as long as the child: the parent that it was forked from.
     keeper: Option<Keeper>,
+    /// Where a thread that runs commands says which one it waits for.
+    commands: Option<Arc<SlotMap>>,
 }
 
 /// Keeps something alive by being held.
@@ -64,7 +67,12 @@ impl Child {
     pub(crate) fn watched(keeper: Option<Keeper>) -> (Self, ChildWatch) {
         let (sender, exit) = watch::channel(None);
         let group = Arc::new(OnceLock::new());
-        (Self { group: group.clone(), exit, keeper }, ChildWatch { group, exit: sender })
+        (Self { group: group.clone(), exit, keeper, commands: None }, ChildWatch { group, exit: sender })
+    }
+
+    /// The same child, a thread that runs commands and names each in this map.
+    pub(crate) fn with_commands(self, map: SlotMap) -> Self {
+        Self { commands: Some(Arc::new(map)), ..self }
     }
 
     /// Waits for its end. May be dropped while it waits.
@@ -72,12 +80,13 @@ impl Child {
         self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or(Exit::Unknown)
     }
 
-    /// Kills it and its process group; threads cannot be killed.
+    /// Kills it and its process group; threads cannot be killed, but the command can for which one waits.
     pub(crate) fn kill(&self) {
-        if let Some(group) = self.group.get()
+        let command = || self.commands.as_ref()?.process().map(Pid::from_raw);
+        if let Some(group) = self.group.get().copied().or_else(command)
             && self.exit.borrow().is_none()
         {
-            kill_group(*group);
+            kill_group(group);
         }
     }
 

@@ -80,6 +80,8 @@ impl Driver {
     /// Ends the runner: at once if it is in the middle of something.
     pub(super) fn stop(&mut self) {
         if self.frame().is_some() {
+            // A thread cannot be killed, but what it has not begun it need not begin.
+            self.runner.iter().for_each(|runner| runner.set_fence(0));
             self.runner.iter().for_each(Runner::kill);
         }
         self.fence = None;
