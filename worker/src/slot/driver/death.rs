@@ -41,13 +41,22 @@ impl Driver {
         }
     }
 
-    /// The runner wrote nonsense: it is killed, and the task it was at is to blame.
+    /// The runner wrote nonsense: it is killed, and the task it was at is to blame. What had ended before stays ended.
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
+        self.runner.iter().for_each(Runner::kill);
+        if let Some(until) = self.written_until() {
+            let _more_of_it = self.report_until(until, None).await;
+        }
         let Some(runner) = self.runner.take() else { return };
-        runner.kill();
-        ended(runner).await;
-        let message = violation.to_string();
-        self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+        let was_ready = runner.warm_up.is_some();
+        let exit = ended(runner).await;
+        if self.frame().is_some() {
+            let message = violation.to_string();
+            self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+        } else {
+            self.reset().await;
+            self.count_false_start(was_ready, exit).await;
+        }
     }
 
     /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
