@@ -33,6 +33,7 @@ impl Core {
         if !self.workers.heard(worker, self.clock.now()) {
             return;
         }
+        let wrong = self.scheduler.ignored().wrong;
         match said {
             Some(FromWorker::Begun(begun)) => {
                 self.feed(Event::Begun { worker, batch: BatchId(begun.batch_id) }, Report::Nothing);
@@ -52,6 +53,10 @@ impl Core {
             }
             Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
+        }
+        if self.scheduler.ignored().wrong > wrong {
+            let status = Status::invalid_argument("a report contradicts what was reported before of its batch");
+            self.workers.refuse(worker, status);
         }
     }
 

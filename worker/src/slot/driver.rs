@@ -183,7 +183,7 @@ impl Driver {
         match started {
             Ok(mut runner) => {
                 runner.load(job.id, &job.function);
-                self.shared.status.set_runner(Some((runner.child.clone(), runner.map().clone())));
+                self.shared.status.set_child(Some(runner.child.clone()));
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
                 true
@@ -258,10 +258,10 @@ impl Driver {
     }
 
     async fn done(&mut self, header: &Header) -> Result<(), Violation> {
-        let Some(frame) = self.frame() else {
+        let (Some(frame), Some(runner)) = (self.frame(), &self.runner) else {
             return Err(Violation::OutOfTurn("the end of a batch"));
         };
-        if header.sequence < frame.sequence || header.sequence > frame.sent_end {
+        if header.sequence < runner.next_outcome() || header.sequence > frame.end.min(runner.begun() + 1) {
             return Err(Violation::OutOfTurn("the end of another batch"));
         }
         let busy = Duration::from_nanos(header.value);
@@ -289,10 +289,7 @@ impl Driver {
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
         self.report_claimed(header).await?;
-        if let Some(runner) = &mut self.runner {
-            runner.reset_area();
-        }
-        Ok(())
+        self.runner.as_mut().map_or(Ok(()), Runner::reset_area)
     }
 
     async fn large(&mut self, header: &Header, body: Bytes) -> Result<(), Violation> {
@@ -307,9 +304,9 @@ impl Driver {
 
     /// Reports all outcomes before that of a task that the runner says it has just run.
     async fn report_claimed(&mut self, header: &Header) -> Result<(), Violation> {
-        let is_due =
-            self.frame().is_some_and(|frame| (frame.sequence..frame.sent_end).contains(&header.sequence));
-        if !is_due {
+        let (next, begun) =
+            self.runner.as_ref().map_or((0, 0), |runner| (runner.next_outcome(), runner.begun()));
+        if !self.frame().is_some_and(|frame| (next..frame.end.min(begun + 1)).contains(&header.sequence)) {
             return Err(Violation::OutOfTurn("an outcome of a task that it was not given"));
         }
         self.report_until(header.sequence, None).await
@@ -344,17 +341,16 @@ impl Driver {
         // Behind a fence `begun` may name a task that did not run after all; only `Done` tells.
         let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
         let until = runner.begun().min(frame.end).min(fence);
-        (until > runner.next_outcome()).then_some(until)
+        (until > runner.next_outcome() && !runner.next_comes_in_a_frame()).then_some(until)
     }
 
-    /// Reports the outcomes below `sequence`. `busy`: time the runner spent on the frame, if it said so.
+    /// Reports the outcomes below `sequence`, or those before the first that is nonsense. `busy`: time the runner spent on
+    /// the frame, if it said so.
     async fn report_until(&mut self, sequence: u64, busy: Option<Duration>) -> Result<(), Violation> {
         let mut run = RunBuilder::default();
-        if let Some(runner) = &mut self.runner {
-            runner.collect(sequence, &mut run)?;
-        }
+        let collected = self.runner.as_mut().map_or(Ok(()), |runner| runner.collect(sequence, &mut run));
         self.report(run, busy).await;
-        Ok(())
+        collected
     }
 
     async fn report(&mut self, run: RunBuilder, busy: Option<Duration>) {

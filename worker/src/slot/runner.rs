@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::collect::{RunBuilder, Violation};
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::map::{NO_FENCE, SlotMap};
-use super::record::MAX_BODY_BYTES;
+use super::record::{MAX_BODY_BYTES, WORD_BYTES};
 use super::work::NextTasks;
-use crate::child::{Child, kill_group};
+use crate::child::Child;
 
+/// Stands where the next record goes after the runner was given room; no record that lies in the area begins so.
+const NO_RECORD: [u8; WORD_BYTES] = [0xff; WORD_BYTES];
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -42,6 +43,8 @@ pub(crate) struct Runner {
     /// Sequence number of the next outcome to read, and where in the area it will stand.
     next_outcome: u64,
     area_offset: usize,
+    /// It has asked for room in the area at least once.
+    was_full: bool,
     started: Instant,
     /// It has loaded its function.
     pub(crate) is_ready: bool,
@@ -76,6 +79,7 @@ impl Runner {
             next_sequence: 1,
             next_outcome: 1,
             area_offset: 0,
+            was_full: false,
             started: Instant::now(),
             is_ready: false,
             tasks_sent: 0,
@@ -210,19 +214,16 @@ impl Runner {
 
     /// Interrupts the task that runs, and kills it after a grace period.
     pub(crate) async fn interrupt(self) {
-        let map = self.map.clone();
         // Whatever the interrupted task does, none follows it.
-        map.set_fence(0);
-        let child = self.into_child();
-        child.interrupt(|| map.process().map(Pid::from_raw)).await;
+        self.map.set_fence(0);
+        self.into_child().interrupt().await;
     }
 
     /// Kills the runner in the middle of whatever it does. A thread cannot be killed, but the command that it waits for
     /// can, with all that this has started; none follows it.
     pub(crate) fn kill(&self) {
-        self.child.kill();
         self.map.set_fence(0);
-        self.map.process().map(Pid::from_raw).into_iter().for_each(kill_group);
+        self.child.kill();
     }
 
     /// The map, to set fences from another thread.
@@ -261,10 +262,27 @@ impl Runner {
         Ok(())
     }
 
-    /// All outcomes in the area were read: the runner may write from its beginning.
-    pub(crate) fn reset_area(&mut self) {
+    /// All outcomes in the area were read: the runner may write from its beginning. A runner that has not yet read the last
+    /// such answer, or its batch, asks in vain: else the answers to one that never reads would pile up.
+    pub(crate) fn reset_area(&mut self) -> Result<(), Violation> {
+        if !self.outbox.is_empty() {
+            return Err(Violation::OutOfTurn("a request for room"));
+        }
         self.area_offset = 0;
+        self.was_full = true;
+        let written = self.map.write_area(0, &NO_RECORD);
+        debug_assert!(written, "the area is larger than a word");
         self.send_drained();
+        Ok(())
+    }
+
+    /// Whether the next outcome, of a task that has ended, does not lie in the area: it comes in a frame.
+    pub(crate) fn next_comes_in_a_frame(&self) -> bool {
+        let mut word = Vec::new();
+        self.was_full
+            && self.area_offset == 0
+            && self.map.read_area(0, WORD_BYTES, &mut word)
+            && word == NO_RECORD
     }
 
     /// Lets no task from `sequence` on begin.

@@ -27,7 +27,7 @@ impl Driver {
         if let Some(until) = self.written_until() {
             let _nonsense = self.report_until(until, None).await;
         }
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
         let Some(runner) = self.runner.take() else { return };
         let was_running = self.frame().is_some_and(|frame| {
             runner.begun() >= runner.next_outcome()
@@ -44,14 +44,23 @@ impl Driver {
         }
     }
 
-    /// The runner wrote nonsense: it is killed, and the task it was at is to blame.
+    /// The runner wrote nonsense: it is killed, and the task it was at is to blame. What had ended before stays ended.
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
+        self.runner.iter().for_each(Runner::kill);
+        if let Some(until) = self.written_until() {
+            let _more_of_it = self.report_until(until, None).await;
+        }
         let Some(runner) = self.runner.take() else { return };
-        runner.kill();
-        ended(runner).await;
-        let message = violation.to_string();
-        self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+        let was_ready = runner.is_ready;
+        let exit = ended(runner).await;
+        if self.frame().is_some() {
+            let message = violation.to_string();
+            self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+        } else {
+            self.reset().await;
+            self.count_false_start(was_ready, &exit).await;
+        }
     }
 
     /// What to tell of the task that was running. The kernel's kills for memory look like any other SIGKILL, but are counted.

@@ -80,7 +80,7 @@ impl Driver {
     /// Parts with the runner in the middle of a task: it is interrupted, and killed if that does not help, while the slot is
     /// free again at once.
     async fn abandon(&mut self) {
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
             self.shared.tasks.spawn(Runner::interrupt(runner));
         }
