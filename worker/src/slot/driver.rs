@@ -254,10 +254,10 @@ impl Driver {
     }
 
     async fn done(&mut self, header: &Header) -> Result<(), Violation> {
-        let Some(frame) = self.frame() else {
+        let (Some(frame), Some(runner)) = (self.frame(), &self.runner) else {
             return Err(Violation::OutOfTurn("the end of a batch"));
         };
-        if header.sequence < frame.sequence || header.sequence > frame.sent_end {
+        if !(runner.next_outcome()..=runner.begun() + 1).contains(&header.sequence) {
             return Err(Violation::OutOfTurn("the end of another batch"));
         }
         let busy = Duration::from_nanos(header.value);
@@ -285,10 +285,7 @@ impl Driver {
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
         self.report_claimed(header).await?;
-        if let Some(runner) = &mut self.runner {
-            runner.reset_area();
-        }
-        Ok(())
+        self.runner.as_mut().map_or(Ok(()), |runner| runner.reset_area(header.sequence))
     }
 
     async fn large(&mut self, header: &Header, body: Bytes) -> Result<(), Violation> {
@@ -303,12 +300,16 @@ impl Driver {
 
     /// Reports all outcomes before that of a task that the runner says it has just run.
     async fn report_claimed(&mut self, header: &Header) -> Result<(), Violation> {
-        let is_due =
-            self.frame().is_some_and(|frame| (frame.sequence..frame.sent_end).contains(&header.sequence));
-        if !is_due {
+        if !self.is_due(header.sequence) {
             return Err(Violation::OutOfTurn("an outcome of a task that it was not given"));
         }
         self.report_until(header.sequence, None).await
+    }
+
+    /// Whether the runner has begun a task that it was given, and not told its outcome.
+    fn is_due(&self, sequence: u64) -> bool {
+        let (Some(runner), Some(frame)) = (&self.runner, self.frame()) else { return false };
+        sequence < frame.end && (runner.next_outcome()..=runner.begun()).contains(&sequence)
     }
 
     /// Looks for outcomes of the batch that runs.
@@ -334,20 +335,18 @@ impl Driver {
     /// Up to where the outcomes of the frame are complete in the map, if there are new ones.
     fn written_until(&self) -> Option<u64> {
         let (runner, frame) = (self.runner.as_ref()?, self.frame()?);
-        // Behind a fence `begun` may name a task that did not run after all; only `Done` tells.
-        let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
-        let until = runner.begun().min(frame.end).min(fence);
+        // Behind a fence `begun` may name a task that did not run after all, but those before it have run.
+        let until = runner.begun().min(frame.end);
         (until > runner.next_outcome()).then_some(until)
     }
 
-    /// Reports the outcomes below `sequence`. `busy`: time the runner spent on the frame, if it said so.
+    /// Reports the outcomes below `sequence`; those before one that cannot be read count. `busy`: time the runner spent on the
+    /// frame, if it said so.
     async fn report_until(&mut self, sequence: u64, busy: Option<Duration>) -> Result<(), Violation> {
         let mut run = RunBuilder::default();
-        if let Some(runner) = &mut self.runner {
-            runner.collect(sequence, &mut run)?;
-        }
+        let collected = self.runner.as_mut().map_or(Ok(()), |runner| runner.collect(sequence, &mut run));
         self.report(run, busy).await;
-        Ok(())
+        collected
     }
 
     async fn report(&mut self, run: RunBuilder, busy: Option<Duration>) {

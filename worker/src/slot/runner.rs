@@ -37,6 +37,8 @@ pub(crate) struct Runner {
     /// Sequence number of the next outcome to read, and where in the area it will stand.
     next_outcome: u64,
     area_offset: usize,
+    /// The task whose record did not fit into the area last.
+    full_at: u64,
     started: Instant,
     /// Time from its start until it was ready.
     pub(crate) warm_up: Option<Duration>,
@@ -70,6 +72,7 @@ impl Runner {
             next_sequence: 1,
             next_outcome: 1,
             area_offset: 0,
+            full_at: 0,
             started: Instant::now(),
             warm_up: None,
             tasks_sent: 0,
@@ -119,7 +122,7 @@ impl Runner {
         }
         let length = header.length as usize;
         if self.inbox.len() < HEADER_BYTES + length {
-            self.inbox.reserve(HEADER_BYTES + length - self.inbox.len());
+            // Memory grows with what arrives, not with what is announced.
             return Ok(None);
         }
         self.inbox.advance(HEADER_BYTES);
@@ -243,10 +246,15 @@ impl Runner {
         Ok(())
     }
 
-    /// All outcomes in the area were read: the runner may write from its beginning.
-    pub(crate) fn reset_area(&mut self) {
+    /// All outcomes in the area were read: the runner may write from its beginning. It asks for that once for each record that
+    /// does not fit; a runner that did nothing else would fill the outbox.
+    pub(crate) fn reset_area(&mut self, sequence: u64) -> Result<(), Violation> {
+        if std::mem::replace(&mut self.full_at, sequence) == sequence {
+            return Err(Violation::OutOfTurn("again that its area is full"));
+        }
         self.area_offset = 0;
         self.send_drained();
+        Ok(())
     }
 
     /// Lets no task from `sequence` on begin.
