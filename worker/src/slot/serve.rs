@@ -170,7 +170,7 @@ impl Runner {
             tasks.run(&call, &mut self.outcome);
             self.write_record(sequence)?;
             sequence += 1;
-            index += 1;
+            index = index.wrapping_add(1);
         }
         let value = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.send(Header { function, sequence, value, ..header(Kind::Done) }, &[])
