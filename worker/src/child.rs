@@ -117,8 +117,11 @@ impl Child {
         if tokio::time::timeout(INTERRUPT_GRACE, self.exit.wait_for(Option::is_some)).await.is_ok() {
             return;
         }
-        self.kill();
-        command().into_iter().for_each(kill_group);
+        match self.group.get() {
+            Some(_) => self.kill(),
+            // Only threads are asked for their command: what a child writes must not decide whom this process kills.
+            None => command().into_iter().for_each(kill_group),
+        }
         self.exited().await;
     }
 
