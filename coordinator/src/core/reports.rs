@@ -12,9 +12,12 @@ use crate::command::Reply;
 use crate::outcomes;
 use crate::workers::Outbox;
 
+/// The most slots of one worker: far above any machine, and low enough that its outbox stays small.
+const SLOTS_MAX: u32 = 1 << 16;
+
 impl Core {
     pub(super) fn worker_attached(&mut self, hello: Hello, outbox: Outbox, reply: Reply<WorkerId>) {
-        if hello.protocol != PROTOCOL_VERSION || hello.slots == 0 {
+        if hello.protocol != PROTOCOL_VERSION || !(1..=SLOTS_MAX).contains(&hello.slots) {
             let _gone = reply.send(Err(refusal(&hello)));
             return;
         }
@@ -55,7 +58,8 @@ impl Core {
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
         }
         if self.scheduler.ignored().wrong > wrong {
-            let status = Status::invalid_argument("a report contradicts what was reported before of its batch");
+            let status =
+                Status::invalid_argument("a report contradicts what was reported before of its batch");
             self.workers.refuse(worker, status);
         }
     }
@@ -107,7 +111,10 @@ impl Core {
 
 fn refusal(hello: &Hello) -> Status {
     if hello.protocol == PROTOCOL_VERSION {
-        return Status::invalid_argument(format!("worker {} offers no slots", hello.name));
+        return Status::invalid_argument(format!(
+            "worker {} offers {} slots; a worker has from 1 to {SLOTS_MAX}",
+            hello.name, hello.slots
+        ));
     }
     let (theirs, ours) = (hello.protocol, PROTOCOL_VERSION);
     Status::failed_precondition(format!(

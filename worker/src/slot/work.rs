@@ -124,10 +124,11 @@ impl Work {
         self.frame = None;
     }
 
-    /// The runner will run no task from `sequence` on: they are unsent again.
+    /// The runner will run no task from `sequence` on: they are unsent again, but for those that were reported.
     pub(crate) fn void_from(&mut self, sequence: u64) {
         let Some(frame) = &mut self.frame else { return };
-        frame.end = frame.end.min(sequence.max(frame.sequence));
+        let unreported = frame.sequence + u64::from(self.reported.saturating_sub(frame.offset));
+        frame.end = frame.end.min(sequence.max(unreported));
         let kept = frame.offset + (frame.end - frame.sequence) as u32;
         let void = self.lengths.get(kept as usize..self.sent as usize).unwrap_or_default();
         self.sent_bytes -= void.iter().map(|length| *length as usize).sum::<usize>();

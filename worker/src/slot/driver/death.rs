@@ -89,7 +89,7 @@ impl Driver {
 
     /// Reports that the task which was running is to blame for the death of its child. Its batch ends here.
     async fn bury(&mut self, cause: Failure) {
-        if let Some(work) = &self.work {
+        if let Some(work) = self.work.as_ref().filter(|work| !work.is_finished()) {
             let (batch_id, offset) = (work.batch_id, work.reported());
             self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
         }
