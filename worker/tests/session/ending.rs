@@ -71,9 +71,9 @@ async fn no_process_is_left_when_the_coordinator_hangs_up_or_the_worker_is_told_
             let options = ChildOptions { preload: preload.clone(), ..ChildOptions::default() };
             let children = children_of(&mut session, options, &yard).await;
             if hangs_up {
-                session.hang_up().await
+                session.hang_up().await;
             } else {
-                session.stop().await
+                session.stop().await;
             }
             assert_eq!(children.map(lives), [false, false], "nothing is left once the worker has ended");
         }

@@ -156,7 +156,7 @@ async fn session_loads(session: &mut Session, job: u64, options: ChildOptions) -
 async fn a_command_tells_its_output_and_status() {
     let mut session = Session::start(1).await;
     session.command(1, &["sh", "-c", "echo $0; exit $1", "{1}", "{2}"]).await;
-    let batch = session.batch(1, &["fine\00\0", "bad\03\0"]).await;
+    let batch = session.batch(1, &["fine\x000\0", "bad\x003\0"]).await;
     let told = session.outcomes(batch, 2).await;
     assert!(told.outcomes[0].is_ok());
     assert_eq!(told.outcomes[1].as_ref().unwrap_err().exit_status, Some(3));
