@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(run.values, b"123"[..]);
         let printed: Vec<_> = run.details.iter().map(|detail| &detail.stdout[..]).collect();
         assert_eq!(printed, [&b""[..], b"out", b""]);
-        assert_eq!(run.details[1].seconds, 0.25);
+        assert!((run.details[1].seconds - 0.25).abs() < f64::EPSILON);
         assert_eq!(take_all(&[record(false, None, b"1")])?.finish(true).details.len(), 1);
         Ok(())
     }
