@@ -233,9 +233,43 @@ async fn a_socket_where_nobody_answers_is_named() {
 
 #[tokio::test]
 async fn dropping_a_wait_for_the_next_run_loses_nothing() {
-    const TASKS: u64 = 20_000;
     let (coordinator, client) = start();
     attach_worker(&coordinator);
+    read_with_dropped_waits(&client).await;
+    let (coordinator, client, _folder, _server) = behind_a_socket().await;
+    attach_worker(&coordinator);
+    read_with_dropped_waits(&client).await;
+}
+
+#[tokio::test]
+async fn dropping_the_first_wait_while_outcomes_are_already_there_loses_nothing() {
+    let (coordinator, client, _folder, _server) = behind_a_socket().await;
+    attach_worker(&coordinator);
+    // Each round gives up at another moment of the first call.
+    for patience in 0..40 {
+        let job = client.submit(spec("double")).await.unwrap();
+        let mut tasks = job.add_tasks();
+        tasks.send(numbers(0..2)).await.unwrap();
+        let (mut outcomes, mut seen) = (job.outcomes(), BTreeMap::new());
+        tokio::select! {
+            biased;
+            run = outcomes.next() => take(&run.unwrap().unwrap(), &mut seen),
+            () = async { for _ in 0..patience { tokio::task::yield_now().await } } => {}
+        }
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        tasks.send(numbers(2..4)).await.unwrap();
+        tasks.finish().await.unwrap();
+        while let Some(run) = soon(outcomes.next()).await.unwrap() {
+            take(&run, &mut seen);
+        }
+        assert_eq!((outcomes.end().unwrap().tasks, seen.len()), (4, 4));
+    }
+}
+
+async fn read_with_dropped_waits(client: &Client) {
+    const TASKS: u64 = 20_000;
     let job = client.submit(spec("double")).await.unwrap();
     let mut tasks = job.add_tasks();
     let sender = tokio::spawn(async move {
