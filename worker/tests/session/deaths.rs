@@ -69,6 +69,22 @@ async fn a_child_that_dies_between_batches_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_death_right_after_a_large_outcome_runs_nothing_again() {
+    let large = r#"{"function": "leave_after_large", "args": [2000000]}"#;
+    let yard = Yard::new();
+    let mut session = Session::start(1).await;
+    session.python(1, "echo", ChildOptions::default()).await;
+    let (first, last) = (yard.task("mark", "first"), yard.task("mark", "last"));
+    let in_the_middle = session.run(1, &[first.as_str(), large, last.as_str()]).await;
+    assert_eq!((in_the_middle[0].as_str(), in_the_middle[2].as_str()), ("\"first\"", "\"last\""));
+    assert_eq!(in_the_middle[1].len(), 2_000_002);
+    let at_the_end = session.run(1, &["[1]", large]).await;
+    assert_eq!((at_the_end[0].as_str(), at_the_end[1].len()), ("1", 2_000_002));
+    assert_eq!(session.run(1, &["[2]"]).await, ["2"]);
+    session.hang_up().await;
+}
+
+#[tokio::test]
 async fn what_a_dead_child_has_started_is_killed_with_it() {
     let mut session = Session::start(1).await;
     session.python(1, "leave_process_behind", ChildOptions::default()).await;

@@ -9,7 +9,7 @@ use poolmap_worker::slot::frame::{Header, Kind};
 use crate::model::{Session, Yard, gone, lives};
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn frame(kind: Kind, sequence: u64, length: u64) -> String {

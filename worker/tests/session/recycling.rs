@@ -51,9 +51,9 @@ async fn two_slots_recycle_independently() {
 async fn a_child_that_has_grown_too_large_leaves_after_its_task() {
     let mut session = Session::start(1).await;
     session
-        .python(1, "grow", ChildOptions { max_child_rss_bytes: 100 << 20, ..ChildOptions::default() })
+        .python(1, "grow", ChildOptions { max_child_rss_bytes: 50 << 20, ..ChildOptions::default() })
         .await;
-    let large = "[200000000]";
+    let large = "[60000000]";
     let first = session.run(1, &["[1]"]).await.remove(0);
     assert_eq!(session.run(1, &["[1]", large]).await, [first.as_str(), first.as_str()]);
     let second = session.run(1, &["[1]"]).await.remove(0);
@@ -66,10 +66,10 @@ async fn a_child_that_has_grown_too_large_leaves_after_its_task() {
 async fn a_child_that_grows_in_the_middle_of_a_batch_leaves_the_rest_to_its_successor() {
     let mut session = Session::start(1).await;
     session
-        .python(1, "grow", ChildOptions { max_child_rss_bytes: 100 << 20, ..ChildOptions::default() })
+        .python(1, "grow", ChildOptions { max_child_rss_bytes: 50 << 20, ..ChildOptions::default() })
         .await;
-    let mut tasks = vec!["[1]", "[200000000]"];
-    tasks.extend(["[200000000]"; 20]);
+    let mut tasks = vec!["[1]", "[60000000]"];
+    tasks.extend(["[60000000]"; 8]);
     let values = session.run(1, &tasks).await;
     let mut children = values.clone();
     children.dedup();

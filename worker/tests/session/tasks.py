@@ -106,6 +106,20 @@ def scribble(byte):
     signal.pause()
 
 
+def leave_after_large(size):
+    """Returns a value that travels in a frame of its own, after which the child is gone."""
+    slot = _slot()
+    send = slot._send
+
+    def send_and_leave(kind, **fields):
+        send(kind, **fields)
+        if "body" in fields:
+            os._exit(5)
+
+    slot._send = send_and_leave
+    return "x" * size
+
+
 def hang_up():
     """Closes the slot's socket, then waits for ever."""
     os.close(_socket())

@@ -40,6 +40,7 @@ impl Driver {
             self.bury(cause).await;
         } else {
             self.reset().await;
+            self.let_go_if_finished().await;
             self.count_false_start(was_ready, &exit).await;
         }
     }
@@ -59,6 +60,7 @@ impl Driver {
             self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
         } else {
             self.reset().await;
+            self.let_go_if_finished().await;
             self.count_false_start(was_ready, &exit).await;
         }
     }
@@ -79,7 +81,7 @@ impl Driver {
         self.is_bloated = false;
         self.forget_frame();
         if let Some(work) = &mut self.work {
-            work.confirm(0);
+            work.abandon();
         }
         if self.fence.is_some() {
             self.fence_stands(0).await;
