@@ -85,7 +85,9 @@ impl Core {
     pub(super) fn rejected(&mut self, job: JobId, error: String) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.closed = true;
-        entry.reject(error);
+        // An empty reason would say that the job ran.
+        let said_nothing = || "a worker cannot run its function, and did not say why".to_owned();
+        entry.reject(if error.is_empty() { said_nothing() } else { error });
         self.workers.end_job(job);
         self.feed(Event::JobCancelled { job, kills_running: true }, Report::Nothing);
         self.settle(job);
