@@ -79,7 +79,7 @@ fn measure(workers: u64, tasks: u64, task_ns: u64) -> Cost {
 /// A scheduler with so many tasks that wait.
 fn queue(tasks: u64, chunk: u32, actions: &mut Vec<Action>) -> Scheduler {
     let mut scheduler = Scheduler::new(Config::default());
-    let options = JobOptions { priority: 0, crash_limit: 3, max_tasks_per_child: None };
+    let options = JobOptions::default();
     scheduler.handle(Time(0), Event::JobSubmitted { job: JOB, options }, actions);
     for _ in 0..tasks / u64::from(chunk) {
         scheduler.handle(Time(0), Event::TasksAdded { job: JOB, count: chunk }, actions);
@@ -115,7 +115,11 @@ fn run(scheduler: &mut Scheduler, actions: &mut Vec<Action>, task_ns: u64) -> u6
         now = ends_at.max(now);
         let busy_ns = u64::from(count) * task_ns;
         scheduler.handle(Time(now), Event::Begun { worker, batch }, actions);
-        scheduler.handle(Time(now), Event::Ended { worker, batch, count, busy_ns }, actions);
+        scheduler.handle(
+            Time(now),
+            Event::Ended { worker, batch, count, busy_ns, failed: Vec::new() },
+            actions,
+        );
     }
 }
 

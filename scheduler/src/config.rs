@@ -31,6 +31,10 @@ pub struct Config {
     /// more, for reports that travel together) is stuck in one task: what waits behind that task is worth
     /// taking back however short it looks.
     pub overdue_factor: u32,
+    /// Where children are replaced, a batch that has not begun most likely waits for its child, in nanoseconds at
+    /// most so long. Whoever took its tasks over would have to start a child of his own for them, and neither
+    /// child would run its whole share. Interpreters with heavy imports start within a second.
+    pub child_start_ns: u64,
     /// Most time between a failure and a retry, in nanoseconds, give or take a quarter, unless the job's first
     /// delay is longer. After a minute, waiting longer helps nobody who watches.
     pub retry_delay_max_ns: u64,
@@ -63,6 +67,7 @@ impl Default for Config {
             lookahead_below_ns: 500 * MILLISECOND,
             take_back_above_ns: 2 * MILLISECOND,
             overdue_factor: 4,
+            child_start_ns: 1_000 * MILLISECOND,
             retry_delay_max_ns: 60_000 * MILLISECOND,
             halt_judged_from_tasks: 100,
             eviction_limit: 10,

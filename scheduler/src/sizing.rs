@@ -57,6 +57,11 @@ impl Sizing {
         Self { tasks_per_child: tasks_per_child.filter(|&count| count > 0), ..Self::default() }
     }
 
+    /// Whether each child runs so few tasks that a batch mostly meets one that is still starting.
+    pub(crate) fn fills_fresh_children(&self) -> bool {
+        self.tasks_per_child.is_some()
+    }
+
     /// Learns from `count` tasks that took `busy_ns` together.
     pub(crate) fn observe(&mut self, count: u32, busy_ns: u64, config: &Config) {
         self.estimate.observe(count, busy_ns, config.estimate_window_ns);

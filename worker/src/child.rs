@@ -169,7 +169,8 @@ async fn reap(pid: Pid, pidfd: AsyncFd<OwnedFd>, watch: ChildWatch) {
     }
 }
 
-fn kill_group(group: Pid) {
+/// Kills a process group.
+pub(crate) fn kill_group(group: Pid) {
     // The group may be gone already: that is what is wanted.
     let _gone = killpg(group, Signal::SIGKILL);
 }

@@ -15,19 +15,19 @@ use crate::exit::Failure;
 #[command(next_help_heading = "Failures")]
 pub(crate) struct LimitFlags {
     /// Stop a task that takes longer than TIME, such as 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 
     /// Stop the whole job after TIME
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     job_timeout: Option<Duration>,
 
     /// Try a task that failed up to N times more
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     retries: u32,
 
     /// Wait before the first retry; doubled for each further one
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "retries")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     retry_delay: Option<Duration>,
 
     /// Fail a task that has killed its child N times
@@ -35,7 +35,7 @@ pub(crate) struct LimitFlags {
     crash_limit: NonZeroU32,
 
     /// Stop the job when tasks have failed: never, first, N of them, or N% of all
-    #[arg(long, value_name = "WHEN", default_value = "never")]
+    #[arg(long, value_name = "WHEN", default_value = "never", allow_negative_numbers = true)]
     halt: HaltFlag,
 
     /// Near the end, let idle slots run copies of tasks that take unusually long; the first outcome counts
@@ -43,7 +43,7 @@ pub(crate) struct LimitFlags {
     speculate: bool,
 
     /// A worker process that has not been heard of for TIME is lost, and its tasks run again
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s", allow_hyphen_values = true)]
     worker_timeout: Duration,
 }
 

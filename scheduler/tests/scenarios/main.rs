@@ -4,7 +4,11 @@
 mod batches;
 mod cancelling;
 mod crashes;
+mod draining;
+mod evictions;
+mod failures;
 mod fairness;
+mod speculation;
 mod story;
 mod strangers;
 mod taking_back;

@@ -31,7 +31,7 @@ fn run(hosts: &[Nature], durations_ns: &[u64], max_tasks_per_child: Option<u32>)
     for host in hosts {
         cluster.plan(0, Happening::Joins(host.clone()));
     }
-    let options = JobOptions { priority: 0, crash_limit: 3, max_tasks_per_child };
+    let options = JobOptions { max_tasks_per_child, ..JobOptions::default() };
     cluster.plan(0, Happening::Told(Event::JobSubmitted { job: JOB, options }));
     for chunk in durations_ns.chunks(CHUNK) {
         cluster.plan(0, Happening::Told(Event::TasksAdded { job: JOB, count: chunk.len() as u32 }));

@@ -14,7 +14,7 @@ use super::frame::{HEADER_BYTES, Header, Kind};
 use super::map::{NO_FENCE, SlotMap};
 use super::record::MAX_BODY_BYTES;
 use super::work::NextTasks;
-use crate::child::Child;
+use crate::child::{Child, kill_group};
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -202,9 +202,12 @@ impl Runner {
         child.interrupt(|| map.process().map(Pid::from_raw)).await;
     }
 
-    /// Kills the runner in the middle of whatever it does.
+    /// Kills the runner in the middle of whatever it does. A thread cannot be killed, but the command that it waits for
+    /// can, with all that this has started; none follows it.
     pub(crate) fn kill(&self) {
         self.child.kill();
+        self.map.set_fence(0);
+        self.map.process().map(Pid::from_raw).into_iter().for_each(kill_group);
     }
 
     /// The map, to set fences from another thread.
