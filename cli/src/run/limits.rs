@@ -67,6 +67,11 @@ impl LimitFlags {
 
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.retry_delay.is_some() && self.retries == 0 {
+            return Err(Failure::Usage(
+                "--retry-delay needs --retries: without, nothing is tried again".to_owned(),
+            ));
+        }
         match (self.timeout, self.job_timeout) {
             (Some(task), Some(job)) if job < task => Err(Failure::Usage(format!(
                 "--job-timeout {} is shorter than --timeout {}: no task could ever reach its own limit",
