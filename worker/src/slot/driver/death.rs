@@ -11,8 +11,9 @@ use crate::child::Exit;
 use crate::slot::collect::Violation;
 use crate::slot::runner::Runner;
 
-/// A job is given up after so many children in a row that died without having begun a task.
-const FALSE_STARTS_MAX: u32 = 3;
+/// A job is given up after so many children of a slot in a row that died without having begun a task. Children that somebody
+/// kills by chance while they start are not so many.
+const FALSE_STARTS_MAX: u32 = 8;
 /// Time between the end of a child's socket and its own; then it is killed.
 const CLOSING_GRACE: Duration = Duration::from_millis(500);
 
@@ -36,6 +37,7 @@ impl Driver {
         let was_ready = runner.warm_up.is_some();
         let exit = ended(runner).await;
         if was_running {
+            self.false_starts = 0;
             let cause = self.cause(&exit);
             self.bury(cause).await;
         } else {
@@ -44,8 +46,9 @@ impl Driver {
         }
     }
 
-    /// The runner wrote nonsense: it is killed, and the task it was at is to blame.
+    /// The runner wrote nonsense: it is killed, and the task it was at is to blame. Those before it have ended.
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
+        self.report_written().await;
         self.shared.status.set_runner(None);
         let Some(runner) = self.runner.take() else { return };
         runner.kill();
@@ -93,9 +96,13 @@ impl Driver {
     async fn count_false_start(&mut self, was_ready: bool, exit: &Exit) {
         self.false_starts += 1;
         let Some(job) = self.job.clone() else { return };
-        if !was_ready {
+        // One that ends by itself would do so again; one that was killed may have been so by chance.
+        if !was_ready && !exit.is_violent() {
             self.reject(job.id, job.launcher.stillborn(exit)).await;
         } else if self.false_starts >= FALSE_STARTS_MAX {
+            if !was_ready {
+                return self.reject(job.id, job.launcher.stillborn(exit)).await;
+            }
             let times = self.false_starts;
             let error =
                 format!("{times} children in a row died before they began a task; the last one {exit}");

@@ -71,7 +71,7 @@ impl Driver {
     }
 
     /// Reports what stands in the map. Nonsense in there is the business of whoever ends the runner next.
-    async fn report_written(&mut self) {
+    pub(super) async fn report_written(&mut self) {
         if let Some(until) = self.written_until() {
             let _nonsense = self.report_until(until, None).await;
         }
