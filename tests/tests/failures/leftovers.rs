@@ -3,7 +3,6 @@
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::language::poolmap;
 use crate::scene::{send, traced};
 
 const LEAVES: &str = "
@@ -54,10 +53,4 @@ fn a_daemon_is_left_alone_and_holds_up_nothing() {
         nix::sys::signal::kill(daemon, None).expect("it still runs");
         send(daemon, Signal::SIGKILL);
     }
-}
-
-#[test]
-fn a_command_that_leaves_a_process_behind_has_ended() {
-    let ran = poolmap("run -j2 -- sh -c").args(["sleep 3600 & echo {}", ":::", "a", "b", "c"]).run().exits(0);
-    assert_eq!(ran.sorted_lines(), ["a", "b", "c"]);
 }

@@ -32,7 +32,8 @@ impl Group {
     /// Says so and gives none where it may not be made; where changes are checked it must be.
     fn limited_to(megabytes: u32) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("poolmap-failures-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("poolmap-failures-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from("/sys/fs/cgroup/memory").join(name);
         let made = fs::create_dir(&folder).map(|()| Self(folder)).and_then(|group| {
             fs::write(group.0.join("memory.limit_in_bytes"), format!("{megabytes}M")).map(|()| group)
@@ -51,7 +52,12 @@ impl Group {
     /// `poolmap run` of a function within the group.
     fn python(&self, words: &str) -> Line {
         let script = format!("echo $$ > {}/cgroup.procs; exec poolmap run \"$@\"", self.0.display());
-        program("sh").arg("-c").arg(script).words("poolmap").words(words).file("f.py", format!("{TRACE}{EATS}"))
+        program("sh")
+            .arg("-c")
+            .arg(script)
+            .words("poolmap")
+            .words(words)
+            .file("f.py", format!("{TRACE}{EATS}"))
     }
 }
 

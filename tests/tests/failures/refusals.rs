@@ -46,6 +46,5 @@ fn contradictions_name_the_options() {
     refused("--retry-delay 1s", &["--retry-delay", "--retries"]);
     refused("--retries 0 --retry-delay 1s", &["--retry-delay", "--retries"]);
     refused("--backend inline --workers 2", &["--workers", "--backend"]);
-    refused("--backend inline --worker-timeout 1s", &["--worker-timeout", "--backend"]);
     refused("--backend thread --max-tasks-per-child 5", &["--max-tasks-per-child", "--backend"]);
 }

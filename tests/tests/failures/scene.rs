@@ -41,7 +41,7 @@ pub(crate) fn begun(ran: &Ran) -> BTreeMap<u64, usize> {
     begun
 }
 
-/// The processes of a command by their parts.
+/// The processes of a command by their parts, the command itself and the keepers left out.
 pub(crate) struct Cast {
     pub(crate) workers: Vec<Pid>,
     /// Direct children of the workers.
@@ -54,14 +54,16 @@ impl Cast {
     pub(crate) fn of(running: &Running) -> Self {
         let (mut workers, mut rest) = (Vec::new(), Vec::new());
         for process in running.processes() {
-            if is_worker(process) {
-                workers.push(process);
-            } else if process != running.process_id() {
-                rest.push(process);
+            match subcommand(process).as_slice() {
+                b"worker" => workers.push(process),
+                b"keeper" => {}
+                _ if process == running.process_id() => {}
+                _ => rest.push(process),
             }
         }
-        let (children, others) =
-            rest.into_iter().partition(|process| parent(*process).is_some_and(|parent| workers.contains(&parent)));
+        let (children, others) = rest
+            .into_iter()
+            .partition(|process| parent(*process).is_some_and(|parent| workers.contains(&parent)));
         Self { workers, children, others }
     }
 
@@ -82,9 +84,9 @@ pub(crate) fn send(process: Pid, signal: Signal) {
     let _gone = signal::kill(process, signal);
 }
 
-/// Waits until a file of the test has so many lines.
+/// Waits until a file in the folder of a command that runs has so many lines.
 pub(crate) fn eventually_lines(running: &Running, name: &str, count: usize) -> Vec<String> {
-    let path = running.folder().join(name);
+    let path = format!("/proc/{}/cwd/{name}", running.process_id());
     eventually(&format!("{count} lines in {name}"), SOON, || {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -92,9 +94,10 @@ pub(crate) fn eventually_lines(running: &Running, name: &str, count: usize) -> V
     })
 }
 
-fn is_worker(process: Pid) -> bool {
+/// The first argument of a process.
+fn subcommand(process: Pid) -> Vec<u8> {
     let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    words.split(|byte| *byte == 0).nth(1) == Some(b"worker")
+    words.split(|byte| *byte == 0).nth(1).unwrap_or_default().to_vec()
 }
 
 /// The process that started this one, or has inherited it.

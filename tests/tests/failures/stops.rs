@@ -22,7 +22,8 @@ def family(task):
 
 /// A job of which two tasks run.
 fn two_running(function: &str) -> Running {
-    let running = traced(NAPS, "-j2").words(function).file("tasks", "[0]\n[1]\n[2]\n[3]\n").words("tasks").start();
+    let running =
+        traced(NAPS, "-j2").words(function).file("tasks", "[0]\n[1]\n[2]\n[3]\n").words("tasks").start();
     eventually_lines(&running, "trace", 2);
     running
 }
