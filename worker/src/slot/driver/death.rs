@@ -4,12 +4,13 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
-use poolmap_proto::v1::{Crashed, Failure, FailureKind};
+use poolmap_proto::v1::{Crashed, Evicted, Failure, FailureKind};
 
 use super::Driver;
 use crate::child::Exit;
 use crate::slot::collect::Violation;
 use crate::slot::runner::Runner;
+use crate::slot::status::Status;
 
 /// A job is given up after so many children of a slot in a row that died without having begun a task. Children that somebody
 /// kills by chance while they start are not so many.
@@ -38,8 +39,7 @@ impl Driver {
         let exit = ended(runner).await;
         if was_running {
             self.false_starts = 0;
-            let cause = self.cause(&exit);
-            self.bury(cause).await;
+            self.task_died(&exit).await;
         } else {
             self.reset().await;
             self.count_false_start(was_ready, &exit).await;
@@ -57,15 +57,29 @@ impl Driver {
         self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
     }
 
-    /// What to tell of the task that was running. The kernel's kills for memory look like any other SIGKILL, but are counted.
-    fn cause(&self, exit: &Exit) -> Failure {
+    /// The task that was running is to blame, unless the kernel took its memory while others had a share of it: then it
+    /// was evicted, a moment before the memory guard would have done so.
+    async fn task_died(&mut self, exit: &Exit) {
         let cause = exit.cause();
-        let mut oom = self.shared.oom.lock().unwrap_or_else(PoisonError::into_inner);
-        if exit.is_sigkill() && oom.killed_since(Instant::now()) {
-            let message = format!("the kernel was out of memory: {}", cause.message);
-            return Failure { kind: FailureKind::OutOfMemory.into(), message, ..cause };
+        if !self.was_out_of_memory(exit) {
+            return self.bury(cause).await;
         }
-        cause
+        // Its own slot is free by now.
+        if !self.shared.statuses.iter().any(Status::is_busy) {
+            let message = format!("the kernel was out of memory: {}", cause.message);
+            return self.bury(Failure { kind: FailureKind::OutOfMemory.into(), message, ..cause }).await;
+        }
+        if let Some(work) = &self.work {
+            let (batch_id, offset) = (work.batch_id, work.reported());
+            self.tell(Report::Evicted(Evicted { batch_id, offset })).await;
+        }
+        self.end_batch().await;
+    }
+
+    /// The kernel's kills for memory look like any other SIGKILL, but are counted.
+    fn was_out_of_memory(&self, exit: &Exit) -> bool {
+        let mut oom = self.shared.oom.lock().unwrap_or_else(PoisonError::into_inner);
+        exit.is_sigkill() && oom.killed_since(Instant::now())
     }
 
     /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
@@ -87,6 +101,10 @@ impl Driver {
             let (batch_id, offset) = (work.batch_id, work.reported());
             self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
         }
+        self.end_batch().await;
+    }
+
+    async fn end_batch(&mut self) {
         // A batch that ends here has nothing to give back.
         self.fence = None;
         self.let_go().await;
