@@ -8,6 +8,7 @@ use poolmap_scheduler::{BatchId, Event, JobId, WorkerId};
 use tonic::Status;
 
 use super::{Core, HEARTBEATS_PER_TIMEOUT, Report};
+use crate::Notice;
 use crate::command::Reply;
 use crate::outcomes;
 use crate::workers::Outbox;
@@ -70,6 +71,9 @@ impl Core {
             self.workers.refuse(worker, Status::invalid_argument(error.to_string()));
             return;
         }
+        if let Some(process_id) = self.workers.prove(worker) {
+            self.notify(Notice::Proven { process_id });
+        }
         let (batch, count) = (BatchId(ended.batch_id), run.lengths.len() as u32);
         let failed = run.failures.iter().map(|failure| failure.offset).collect();
         let event = Event::Ended { worker, batch, count, busy_ns: ended.busy_ns, failed };
@@ -100,11 +104,17 @@ impl Core {
         }
     }
 
+    fn notify(&self, notice: Notice) {
+        if let Some(notices) = &self.config.notices {
+            let _full_or_gone = notices.try_send(notice);
+        }
+    }
+
     pub(super) fn drop_silent_workers(&mut self) {
         for worker in self.workers.silent(self.config.worker_timeout, self.clock.now()) {
             tracing::warn!(worker = worker.0, "a worker was silent for too long and is taken for lost");
-            if let (Some(lost), Some(process_id)) = (&self.config.lost, self.workers.process_id(worker)) {
-                let _full_or_gone = lost.try_send(process_id);
+            if let Some(process_id) = self.workers.process_id(worker) {
+                self.notify(Notice::Lost { process_id });
             }
             self.worker_gone(worker);
         }

@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     /// Owns what waits for retired children.
     pub(crate) tasks: TaskTracker,
     pub(crate) status: Status,
+    /// Those of all slots.
+    pub(crate) statuses: Arc<[Status]>,
     /// Tells whether it was the kernel that killed a child for its memory.
     pub(crate) oom: Arc<Mutex<OomWatch>>,
 }

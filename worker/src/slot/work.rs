@@ -171,15 +171,18 @@ mod tests {
     use crate::launch::{self, Ground};
     use crate::runtime::native::Registry;
     use crate::runtime::python::RunnerFiles;
+    use crate::stderr::Stderr;
 
     /// Any job at all: the bookkeeping does not look into it.
     static JOB: LazyLock<Option<Arc<Job>>> = LazyLock::new(|| {
+        let tasks = TaskTracker::new();
         let ground = Ground {
             slots: 1,
             registry: Registry::new(),
             environment: Vec::new(),
-            runner_files: RunnerFiles::write().ok()?,
-            tasks: TaskTracker::new(),
+            runner_files: RunnerFiles::write(None).ok()?,
+            stderr: Stderr::new(std::io::sink(), tasks.clone()),
+            tasks,
         };
         let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
         let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });

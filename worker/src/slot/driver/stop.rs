@@ -75,7 +75,7 @@ impl Driver {
     }
 
     /// Reports what stands in the map.
-    async fn report_written(&mut self) -> Result<(), Violation> {
+    pub(super) async fn report_written(&mut self) -> Result<(), Violation> {
         match self.written_until() {
             Some(until) => self.report_until(until, None).await,
             None => Ok(()),
