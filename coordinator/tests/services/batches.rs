@@ -111,23 +111,44 @@ async fn the_coordinator_fills_in_who_ran_a_task_and_in_which_attempt() {
 }
 
 #[tokio::test]
-async fn reports_of_batches_that_a_worker_does_not_have_change_nothing() {
+async fn late_reports_change_nothing() {
     let cluster = Cluster::start(Config::default());
-    let (mut honest, other) = (cluster.worker("honest", 1).await, cluster.worker("other", 1).await);
+    let mut worker = cluster.worker("worker", 1).await;
     let mut job = cluster.job_of(&["a"]).await;
-    let batch = honest.batch().await;
-    for batch_id in [batch.batch_id, batch.batch_id + 1, 0, u64::MAX] {
-        other.say(Report::Begun(Begun { batch_id })).await;
-        other.report(batch_id, &["forged"]).await;
-        other.say(Report::Returned(poolmap_proto::v1::Returned { batch_id, length: 0 })).await;
-        other.say(Report::Crashed(poolmap_proto::v1::Crashed { batch_id, offset: 0, cause: None })).await;
-    }
-    let mut stranger = cluster.job_of(&[]).await;
-    stranger.finish().await;
-    honest.report(batch.batch_id, &["more", "than", "it", "has"]).await;
-    honest.report(batch.batch_id, &["A"]).await;
-    honest.report(batch.batch_id, &["again"]).await;
+    let batch_id = worker.batch().await.batch_id;
+    worker.report(batch_id, &["A"]).await;
+    worker.say(Report::Begun(Begun { batch_id })).await;
+    worker.report(batch_id, &["again"]).await;
+    worker.say(Report::Returned(poolmap_proto::v1::Returned { batch_id, length: 0 })).await;
+    worker.say(Report::Crashed(poolmap_proto::v1::Crashed { batch_id, offset: 0, cause: None })).await;
     assert_eq!(job.finish().await.values(), ["A"]);
+    let mut next = cluster.job_of(&["b"]).await;
+    let batch = worker.batch().await;
+    worker.echo(&batch).await;
+    assert_eq!(next.finish().await.values(), ["b"], "the worker is still there");
+}
+
+#[tokio::test]
+async fn a_worker_that_contradicts_itself_or_others_is_dropped_and_changes_nothing() {
+    let cluster = Cluster::start(Config::default());
+    let mut honest = cluster.worker("honest", 1).await;
+    let mut job = cluster.job_of(&["a"]).await;
+    let batch_id = honest.batch().await.batch_id;
+    let other_batch = || run_of(batch_id, &["forged"]);
+    let never_given = || run_of(batch_id + 7, &["forged"]);
+    let too_long = || run_of(batch_id, &["more", "than", "it", "has"]);
+    for forged in [other_batch(), never_given(), too_long()] {
+        let mut forger = cluster.worker("forger", 1).await;
+        forger.say(forged).await;
+        let status = forger.end().await.expect("its stream ends with a reason");
+        assert!(status.message().contains("contradicts"), "{status}");
+    }
+    honest.report(batch_id, &["A"]).await;
+    assert_eq!(job.finish().await.values(), ["A"]);
+}
+
+fn run_of(batch_id: u64, values: &[&str]) -> Report {
+    Report::Outcomes(BatchOutcomes { batch_id, run: Some(run(values)), busy_ns: 1000 })
 }
 
 #[tokio::test]
