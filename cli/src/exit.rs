@@ -56,7 +56,9 @@ impl Failure {
 
     fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Input(_) | Self::Job { .. } => USAGE,
+            Self::Usage(_) | Self::Input(_) | Self::Job { .. } | Self::Output(OutputError::Create { .. }) => {
+                USAGE
+            }
             Self::Output(OutputError::Closed) => 0,
             Self::Output(_) => TASK_FAILED,
             Self::Lost(_) | Self::System { .. } => LOST,

@@ -34,7 +34,9 @@ pub(crate) fn run(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Fail
     runtime.block_on(async {
         let transport =
             Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
-        let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry };
+        // Beside the socket, which is removed with its folder by whoever has started this worker.
+        let folder = args.socket.parent().map(std::path::Path::to_owned);
+        let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry, folder };
         let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
         ended.map_err(|error| Failure::Lost(error.to_string()))?;
         Ok(ExitCode::SUCCESS)

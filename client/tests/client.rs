@@ -46,7 +46,8 @@ fn attach_worker(coordinator: &Coordinator) {
     let registry = Registry::new()
         .function("double", |x: u64| 2 * x)
         .fallible("odd", |x: u64| if x % 2 == 1 { Ok(x) } else { Err(format!("{x} is even")) });
-    let config = poolmap_worker::Config { name: "inline".to_owned(), slots: NonZeroU32::MIN, registry };
+    let config =
+        poolmap_worker::Config { name: "inline".to_owned(), slots: NonZeroU32::MIN, registry, folder: None };
     tokio::spawn(poolmap_worker::run(config, transport, std::future::pending()));
 }
 

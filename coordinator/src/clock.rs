@@ -31,6 +31,11 @@ impl Clock {
     }
 }
 
+/// A moment some milliseconds after another.
+pub(crate) fn after_ms(moment: Time, ms: u64) -> Time {
+    Time(moment.0.saturating_add(ms.saturating_mul(1_000_000)))
+}
+
 /// How much time lies between two readings.
 pub(crate) fn between(earlier: Time, later: Time) -> Duration {
     Duration::from_nanos(later.0.saturating_sub(earlier.0))

@@ -20,6 +20,8 @@ pub(crate) struct Job {
     ended: bool,
     /// Why the job could not run at all.
     error: String,
+    /// Why the job was stopped before all its tasks had run.
+    pub(crate) stopped: String,
     /// Nothing is handed out, since the reader is behind.
     pub(crate) held: bool,
     /// A client that waits for room.
@@ -38,6 +40,7 @@ impl Job {
             closed: false,
             ended: false,
             error: String::new(),
+            stopped: String::new(),
             held: false,
             writer: None,
             reader: None,
@@ -122,6 +125,7 @@ impl Job {
             tasks: self.chunks.tasks(),
             failed: self.failed,
             error: self.error.clone(),
+            stopped: self.stopped.clone(),
         });
         reader.send(Ok(OutcomesResponse { cursor, runs, end })).is_ok() && is_last
     }

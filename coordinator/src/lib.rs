@@ -7,6 +7,7 @@ mod chunks;
 mod clock;
 mod command;
 mod core;
+mod deadlines;
 mod job;
 mod outcomes;
 mod service;
@@ -34,6 +35,8 @@ pub struct Config {
     pub unread_bytes_max: usize,
     /// A worker that has not been heard of for so long is lost.
     pub worker_timeout: Duration,
+    /// Where the process ids of lost workers go, for whoever has started them.
+    pub lost: Option<mpsc::Sender<u32>>,
     /// Time a worker has to introduce itself once it has attached.
     pub hello_timeout: Duration,
 }
@@ -45,6 +48,7 @@ impl Default for Config {
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
             worker_timeout: Duration::from_secs(15),
+            lost: None,
             hello_timeout: Duration::from_secs(10),
         }
     }

@@ -1,8 +1,9 @@
 //! The outcomes of a job that its reader has not yet confirmed, in order of completion.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use poolmap_proto::v1::OutcomeRun;
+use poolmap_proto::v1::{Failure, OutcomeRun};
 
 /// Bytes of outcomes that one answer carries, unless a single run is larger.
 const ANSWER_BYTES: usize = 1 << 20;
@@ -115,6 +116,24 @@ pub(crate) fn check(run: &OutcomeRun) -> Result<(), RunError> {
     Ok(())
 }
 
+/// The outcomes at some places of a run that was checked, sharing its values.
+pub(crate) fn slice(run: &OutcomeRun, places: Range<u32>) -> OutcomeRun {
+    let bytes = |lengths: &[u32]| lengths.iter().map(|length| *length as usize).sum::<usize>();
+    let (begin, end) = (places.start as usize, places.end as usize);
+    let lengths = run.lengths.get(begin..end).unwrap_or_default();
+    let from = bytes(run.lengths.get(..begin).unwrap_or_default());
+    let failures = run.failures.iter().filter(|failure| places.contains(&failure.offset));
+    OutcomeRun {
+        lengths: lengths.to_vec(),
+        values: run.values.slice(from..from + bytes(lengths)),
+        failures: failures
+            .map(|failure| Failure { offset: failure.offset - places.start, ..failure.clone() })
+            .collect(),
+        details: run.details.get(begin..end).unwrap_or_default().to_vec(),
+        ..OutcomeRun::default()
+    }
+}
+
 /// Tasks whose outcomes a run holds.
 pub(crate) fn tasks(run: &OutcomeRun) -> u64 {
     run.lengths.len() as u64 + run.cancelled
@@ -166,6 +185,25 @@ mod tests {
         log.confirm(4)?;
         assert!(log.confirm(0).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn a_slice_has_the_values_failures_and_details_of_its_places() {
+        let failure = |offset| Failure { offset, ..Failure::default() };
+        let run = OutcomeRun {
+            lengths: vec![1, 0, 2, 0],
+            values: "abb".into(),
+            failures: vec![failure(1), failure(3)],
+            ..OutcomeRun::default()
+        };
+        let expected = OutcomeRun {
+            lengths: vec![2, 0],
+            values: "bb".into(),
+            failures: vec![failure(1)],
+            ..OutcomeRun::default()
+        };
+        assert_eq!(slice(&run, 2..4), expected);
+        assert_eq!(slice(&run, 0..4), run);
     }
 
     #[test]

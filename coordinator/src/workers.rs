@@ -17,6 +17,7 @@ pub(crate) type Outbox = mpsc::Sender<Result<CoordinatorMessage, Status>>;
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) name: String,
+    process_id: u32,
     outbox: Outbox,
     jobs: HashSet<JobId>,
     last_heard: Time,
@@ -32,7 +33,13 @@ pub(crate) struct Workers {
 
 impl Workers {
     pub(crate) fn attach(&mut self, worker: WorkerId, hello: Hello, outbox: Outbox, now: Time) {
-        let entry = Worker { name: hello.name, outbox, jobs: HashSet::new(), last_heard: now };
+        let entry = Worker {
+            name: hello.name,
+            process_id: hello.process_id,
+            outbox,
+            jobs: HashSet::new(),
+            last_heard: now,
+        };
         self.workers.insert(worker, entry);
     }
 
@@ -48,6 +55,10 @@ impl Workers {
 
     pub(crate) fn name(&self, worker: WorkerId) -> &str {
         self.workers.get(&worker).map_or("", |worker| &worker.name)
+    }
+
+    pub(crate) fn process_id(&self, worker: WorkerId) -> Option<u32> {
+        self.workers.get(&worker).map(|worker| worker.process_id)
     }
 
     /// Notes that a worker is about to get work of a job; `true` if it has not been told of the job yet.

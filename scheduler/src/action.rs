@@ -32,12 +32,24 @@ pub enum Action {
         /// At most so many tasks.
         count: u32,
     },
-    /// The outcomes that came with this event are the only ones of these tasks: deliver them.
+    /// End a batch: begin none of its tasks, and kill the one that runs. The worker answers with `Ended` for
+    /// what ended in the meantime and then with `Returned`, the length being the tasks that have ended.
+    Stop {
+        /// Whom to tell.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+    },
+    /// The outcomes that came with this event are the only ones of these tasks: deliver them. One report may
+    /// lead to several of these, with gaps between them: tasks of the gaps run again, and their outcomes are
+    /// void.
     Deliver {
         /// The job.
         job: JobId,
         /// Index of the first task.
         first: u64,
+        /// Place of the first task among those of the report.
+        offset: u32,
         /// How many tasks.
         count: u32,
         /// The attempt that ended so.
@@ -52,7 +64,8 @@ pub enum Action {
         /// The last attempt.
         attempt: u32,
     },
-    /// These tasks never began and never will, since their job was cancelled: deliver that.
+    /// These tasks have no outcome and will not run any more, since their job was cancelled or halted: deliver
+    /// that.
     Cancel {
         /// The job.
         job: JobId,
@@ -60,6 +73,12 @@ pub enum Action {
         first: u64,
         /// How many tasks.
         count: u64,
+    },
+    /// So many tasks of a job have failed that it stops, as if it had been cancelled with all that runs. Said
+    /// once, before what follows from it.
+    JobHalted {
+        /// The job.
+        job: JobId,
     },
     /// Every task of a closed job has its outcome. The job is forgotten.
     JobDone {

@@ -1,8 +1,9 @@
 //! One batch in flight. Its tasks run in order, so that a few numbers are its whole state.
 
-use crate::event::{JobId, Time, WorkerId};
-use crate::ranges::{Range, Tries};
+use crate::event::{BatchId, JobId, Time, WorkerId};
+use crate::ranges::Range;
 use crate::takeback::Place;
+use crate::tries::{End, Tries};
 
 /// How far a batch has come, by what is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,22 @@ pub(crate) struct Batch {
     /// Its tasks; the count is the batch's length, which only shrinks.
     pub(crate) range: Range,
     pub(crate) tries: Tries,
+    /// Highest number of any attempt of its first task, those of a copy included.
+    pub(crate) last_attempt: u32,
     /// Tasks that have ended, from the front.
     pub(crate) done: u32,
     pub(crate) stage: Stage,
     pub(crate) question: Question,
     /// Place among the candidates for taking back.
     pub(crate) place: Option<Place>,
+    /// Place among the job's tasks that may be late.
+    pub(crate) watched_since: Option<Time>,
+    /// The batch that runs its one task too. One of them is the copy; nothing else tells them apart.
+    pub(crate) twin: Option<BatchId>,
+    /// It is or was one of two: enough copies were made.
+    pub(crate) was_copied: bool,
+    /// Its twin was faster: only its slot is waited for. The job may be done and forgotten.
+    pub(crate) is_void: bool,
     pub(crate) assigned_at: Time,
     /// When it was assigned, began, or last had a task end.
     pub(crate) progress_at: Time,
@@ -50,6 +61,34 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// A batch that was handed out just now.
+    pub(crate) fn new(now: Time, job: JobId, worker: WorkerId, (range, tries): (Range, Tries)) -> Self {
+        Self {
+            job,
+            worker,
+            range,
+            tries,
+            last_attempt: tries.attempt,
+            done: 0,
+            stage: Stage::Starting,
+            question: Question::None,
+            place: None,
+            watched_since: None,
+            twin: None,
+            was_copied: false,
+            is_void: false,
+            assigned_at: now,
+            progress_at: now,
+            busy_ns: 0,
+            charged_ns: 0,
+        }
+    }
+
+    /// What is known of its first task when it runs again after this attempt ended so.
+    pub(crate) fn next_tries(&self, end: End) -> Tries {
+        Tries { attempt: self.last_attempt.saturating_add(1), ..self.tries.with(end) }
+    }
+
     /// Tasks that have not ended.
     pub(crate) fn remaining(&self) -> u32 {
         self.range.count - self.done

@@ -1,5 +1,7 @@
 //! What happened: the scheduler's inputs.
 
+use crate::options::JobOptions;
+
 /// Nanoseconds since any fixed moment; the caller's clock, which never runs backwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub u64);
@@ -16,18 +18,6 @@ pub struct WorkerId(pub u64);
 /// are told from those that count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub u64);
-
-/// What a job asks of the scheduler.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobOptions {
-    /// Jobs of a higher priority go first; jobs of the same share evenly.
-    pub priority: i32,
-    /// Attempts of one task that may end with a dead child before the task fails; at least 1.
-    pub crash_limit: u32,
-    /// Tasks that each child runs before it is replaced. Batches then fill whole children where that costs no
-    /// balance, so that no child leaves early.
-    pub max_tasks_per_child: Option<u32>,
-}
 
 /// Something that happened. Facts that come from peers may be late, repeated or wrong: what does not fit what
 /// is known (an unknown name, a batch of another worker, more tasks than the batch has) is counted and
@@ -58,6 +48,9 @@ pub enum Event {
     JobCancelled {
         /// The job.
         job: JobId,
+        /// Whether to stop the tasks that run as well. A job that was cancelled without may be cancelled
+        /// again with it.
+        kills_running: bool,
     },
     /// Hand out nothing of this job until told otherwise: its reader is behind, or somebody paused it.
     JobHeld {
@@ -73,10 +66,18 @@ pub enum Event {
         /// Tasks it can run at once; at least 1.
         slots: u32,
     },
+    /// A worker is about to leave: hand nothing more to it, and take back what has not begun.
+    WorkerDraining {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// A worker is gone: its connection ended or it was not heard of for too long.
     WorkerLeft {
         /// The worker.
         worker: WorkerId,
+        /// Whether what ran there may be the reason: it crashed or fell silent. Otherwise it was retired,
+        /// preempted or cut off, and no task is to blame; nor is any if it was draining.
+        is_blamed: bool,
     },
     /// The first task of a batch runs.
     Begun {
@@ -95,9 +96,12 @@ pub enum Event {
         count: u32,
         /// Time their slot spent on them, in nanoseconds.
         busy_ns: u64,
+        /// Those of them that failed, counted from 0 for the first task of this report, ascending.
+        failed: Vec<u32>,
     },
     /// A batch now has only `length` tasks; none beyond has begun or ever will on this worker. The answer to
-    /// `TakeBack`, also if there was nothing to give; a worker may say so unasked.
+    /// `TakeBack`, also if there was nothing to give, and to `Stop`, after which the task that ran is among
+    /// those beyond; a worker may say so unasked.
     Returned {
         /// Who says so.
         worker: WorkerId,
@@ -109,6 +113,16 @@ pub enum Event {
     /// A child died while it ran the task at `offset` of a batch. All tasks before it have been reported as
     /// ended; none after it has begun or ever will in this batch.
     Crashed {
+        /// Who says so.
+        worker: WorkerId,
+        /// The batch.
+        batch: BatchId,
+        /// Place of the task in the batch.
+        offset: u32,
+    },
+    /// A child was killed, because memory ran short, while it ran the task at `offset` of a batch. For the
+    /// others it is as if it had crashed.
+    Evicted {
         /// Who says so.
         worker: WorkerId,
         /// The batch.

@@ -21,6 +21,10 @@ impl Share {
         self.is_ready
     }
 
+    pub(crate) fn priority(&self) -> i32 {
+        self.priority
+    }
+
     fn turn(&self, job: JobId) -> Turn {
         Turn { priority: Reverse(self.priority), slot_ns: self.served_ns + self.pending_ns, job }
     }
@@ -88,6 +92,11 @@ impl Fairness {
     /// Whose turn it is.
     pub(crate) fn first(&self) -> Option<JobId> {
         self.ready.first().map(|turn| turn.job)
+    }
+
+    /// Its priority.
+    pub(crate) fn first_priority(&self) -> Option<i32> {
+        self.ready.first().map(|turn| turn.priority.0)
     }
 
     /// The job whose turn it was took it, for so much slot-time as far as is known.

@@ -1,12 +1,15 @@
 //! What must hold of the scheduler's state after every event. Tests check it after every step; nothing else
 //! does, since it looks at everything.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::batch::Question;
 use crate::event::{BatchId, JobId};
 use crate::job::{Job, TaskCounts};
 use crate::scheduler::Scheduler;
+use crate::speculation::may_become_late;
+use crate::worker::{Intake, Worker};
 
 type Check = Result<(), String>;
 
@@ -20,6 +23,10 @@ impl Scheduler {
         self.batches_are_where_they_are_listed()?;
         self.no_worker_holds_more_than_its_capacity()?;
         self.no_slot_idles_while_a_job_is_ready()?;
+        self.who_needs_a_worker_alone_has_it()?;
+        self.workers_are_reserved_only_for_a_reason()?;
+        self.twins_are_the_same_task_twice()?;
+        self.alarms_are_set()?;
         self.ready_jobs_are_those_with_a_turn()?;
         self.finished_jobs_are_forgotten()?;
         self.candidates_are_in_their_places()?;
@@ -62,9 +69,10 @@ impl Scheduler {
         let by_worker: BTreeSet<_> = self
             .workers
             .iter()
-            .flat_map(|(id, _, batches)| batches.iter().map(move |&batch| (id, batch)))
+            .flat_map(|(id, _, worker)| worker.batches.iter().map(move |&batch| (id, batch)))
             .collect();
-        ensure(by_job == self.batches.iter().map(|(&id, batch)| (batch.job, id)).collect(), || {
+        let wanted = self.batches.iter().filter(|(_, batch)| !batch.is_void);
+        ensure(by_job == wanted.map(|(&id, batch)| (batch.job, id)).collect(), || {
             "jobs and batches disagree".into()
         })?;
         ensure(by_worker == self.batches.iter().map(|(&id, batch)| (batch.worker, id)).collect(), || {
@@ -80,9 +88,11 @@ impl Scheduler {
     }
 
     fn no_worker_holds_more_than_its_capacity(&self) -> Check {
-        self.workers.iter().try_for_each(|(id, slots, batches)| {
+        self.workers.iter().try_for_each(|(id, slots, worker)| {
             let capacity = u64::from(slots) * (1 + u64::from(self.config.lookahead_batches));
-            ensure(batches.len() as u64 <= capacity, || format!("{id:?} holds more than {capacity} batches"))
+            ensure(worker.batches.len() as u64 <= capacity, || {
+                format!("{id:?} holds more than {capacity} batches")
+            })
         })
     }
 
@@ -90,11 +100,58 @@ impl Scheduler {
         let idle: u64 = self
             .workers
             .iter()
-            .map(|(_, slots, batches)| u64::from(slots).saturating_sub(batches.len() as u64))
+            .filter(|(_, _, worker)| worker.intake == Intake::Open)
+            .map(|(_, slots, worker)| u64::from(slots).saturating_sub(worker.batches.len() as u64))
             .sum();
         ensure(idle == self.workers.idle_slots(), || format!("{idle} slots idle, not as counted"))?;
         ensure(idle == 0 || self.fairness.first().is_none(), || {
             format!("{idle} slots idle while a job waits")
+        })
+    }
+
+    fn who_needs_a_worker_alone_has_it(&self) -> Check {
+        self.batches.iter().filter(|(_, batch)| batch.tries.is_alone()).try_for_each(|(id, batch)| {
+            let held = self.workers.batches(batch.worker).unwrap_or_default();
+            ensure(held == [*id], || format!("{id:?} shares {:?}", batch.worker))
+        })?;
+        self.workers.iter().filter(|(_, _, worker)| worker.intake == Intake::Alone).try_for_each(
+            |(id, _, worker)| ensure(worker.batches.len() == 1, || format!("{id:?} is closed for nothing")),
+        )
+    }
+
+    fn workers_are_reserved_only_for_a_reason(&self) -> Check {
+        let is_reserved = |worker: &Worker| worker.intake == Intake::Reserved;
+        let reserved: Vec<_> = self.workers.iter().filter(|(_, _, worker)| is_reserved(worker)).collect();
+        ensure(reserved.len() == self.workers.reserved(), || "reserved workers, not as listed".into())?;
+        ensure(reserved.is_empty() || !self.alone.is_empty(), || "workers reserved for nobody".into())?;
+        reserved.into_iter().try_for_each(|(id, _, worker)| {
+            ensure(!worker.batches.is_empty(), || format!("{id:?} is reserved and empty"))
+        })
+    }
+
+    fn twins_are_the_same_task_twice(&self) -> Check {
+        self.batches.iter().try_for_each(|(&id, batch)| {
+            let Some(twin) = batch.twin.and_then(|twin| self.batches.get(&twin)) else {
+                return ensure(batch.twin.is_none(), || format!("{id:?} has a twin that is over"));
+            };
+            let is_same = (twin.job, twin.rest().first) == (batch.job, batch.rest().first);
+            let are_single = twin.remaining() == 1 && batch.remaining() == 1;
+            let are_marked = batch.was_copied && !batch.is_void && twin.twin == Some(id);
+            ensure(is_same && are_single && are_marked, || format!("{id:?} and its twin differ"))
+        })
+    }
+
+    fn alarms_are_set(&self) -> Check {
+        let delayed = self.jobs.values().filter(|job| job.due_at.is_some()).count();
+        let late = self.jobs.values().filter(|job| job.late_at.is_some()).count();
+        ensure((delayed, late) == (self.delays.len(), self.late.len()), || "alarms of nobody".into())?;
+        self.jobs.iter().try_for_each(|(id, job)| {
+            ensure(job.due_at == job.backlog.next_due(), || format!("{id:?} would oversleep its retry"))?;
+            let of_job = self.batches.values().filter(|batch| batch.job == *id);
+            let watched = of_job.filter(|batch| may_become_late(batch, job)).count();
+            ensure(watched == job.watched.len(), || format!("{id:?} has {watched} tasks to watch"))?;
+            let listed = self.alone.contains(&(Reverse(job.share.priority()), *id));
+            ensure(listed == job.is_ready_alone(), || format!("{id:?} waits for an empty worker or not"))
         })
     }
 
@@ -135,7 +192,10 @@ impl Scheduler {
     }
 
     fn running_spans(&self, id: JobId) -> Vec<(u64, u64)> {
-        let batches = self.batches.values().filter(|batch| batch.job == id);
+        // Of twins, the older one stands for both.
+        let is_copy = |own: BatchId, twin: Option<BatchId>| twin.is_some_and(|twin| twin < own);
+        let batches = self.batches.iter().filter(|(_, batch)| batch.job == id && !batch.is_void);
+        let batches = batches.filter(|&(&own, batch)| !is_copy(own, batch.twin)).map(|(_, batch)| batch);
         batches.map(|batch| (batch.rest().first, batch.rest().end())).collect()
     }
 }

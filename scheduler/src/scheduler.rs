@@ -1,31 +1,70 @@
 //! The scheduler's state, its one entry, and what may be asked of it. It delegates: what clients ask for is
-//! in
-//! `requests`, what workers report in `reports`, what follows from both in `dispatch`.
+//! in `requests` and `stopping`, what workers report in `reports` and `losses`, what follows from all of it
+//! in `dispatch`.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::action::Action;
+use crate::alarms::Alarms;
 use crate::batch::{Batch, Question};
 use crate::config::Config;
 use crate::event::{BatchId, Event, JobId, Time};
 use crate::fairness::Fairness;
 use crate::job::{Job, TaskCounts};
-use crate::ranges::{Range, Tries};
+use crate::ranges::Range;
+use crate::reports::Ending;
 use crate::takeback::{Candidates, Place};
+use crate::tries::{End, Tries};
 use crate::worker::Workers;
 
-/// A hasher without a random seed. No decision follows the order of a hash map; this makes even that order
-/// the same in every run.
-pub(crate) type FixedHasher = BuildHasherDefault<DefaultHasher>;
+/// A hasher for our ids: one multiplication, and no random seed. Ids are counted up by us or by the shell, so
+/// that nobody can choose them to collide. No decision follows the order of a hash map; this makes even that
+/// order the same in every run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The golden ratio, in fixed point, spreads neighbours over all upper bits; the table looks at the
+        // lower ones too.
+        let spread = (self.0 ^ id).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub(crate) type FixedHasher = BuildHasherDefault<IdHasher>;
 
 /// Events that had no effect because they did not fit what is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
-    /// Reports of workers: late ones (which are normal after a crash or a lost connection) and wrong ones.
-    pub reports: u64,
+    /// Reports of batches that are over, and of workers that are gone: normal after a crash, a lost
+    /// connection, or when two messages cross.
+    pub late: u64,
+    /// Reports that contradict what is known: of a batch that was never handed out or is with another worker,
+    /// or of other tasks than it has. No honest worker sends them.
+    pub wrong: u64,
     /// Requests of clients, and workers that joined twice: mistakes of the caller.
     pub requests: u64,
+}
+
+impl Ignored {
+    /// Reports of workers, late or wrong.
+    #[must_use]
+    pub fn reports(self) -> u64 {
+        self.late + self.wrong
+    }
 }
 
 /// The whole scheduler in numbers.
@@ -37,7 +76,8 @@ pub struct Totals {
     pub workers: usize,
     /// Their slots.
     pub slots: u64,
-    /// Slots that no batch was handed out for.
+    /// Slots that no batch was handed out for, and that take any: those of workers that drain, or are kept
+    /// for a single task, do not.
     pub idle_slots: u64,
     /// Batches in flight.
     pub batches: usize,
@@ -50,10 +90,18 @@ pub struct Totals {
 pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) jobs: HashMap<JobId, Job, FixedHasher>,
-    pub(crate) batches: HashMap<BatchId, Batch, FixedHasher>,
+    /// In a tree, since batches begin and end roughly in the order of their ids: what is touched next lies
+    /// beside what was touched before.
+    pub(crate) batches: BTreeMap<BatchId, Box<Batch>>,
     pub(crate) workers: Workers,
     pub(crate) fairness: Fairness,
     pub(crate) candidates: Candidates,
+    /// Jobs with tasks that need a worker to themselves, in the order in which they get one.
+    pub(crate) alone: BTreeSet<(Reverse<i32>, JobId)>,
+    /// Jobs with delayed tasks, by when the first is due.
+    pub(crate) delays: Alarms,
+    /// Jobs with tasks that may be copied, by when the first is late.
+    pub(crate) late: Alarms,
     pub(crate) counts: TaskCounts,
     pub(crate) ignored: Ignored,
     pub(crate) last_batch: u64,
@@ -66,10 +114,13 @@ impl Scheduler {
         Self {
             config,
             jobs: HashMap::default(),
-            batches: HashMap::default(),
+            batches: BTreeMap::new(),
             workers: Workers::default(),
             fairness: Fairness::default(),
             candidates: Candidates::default(),
+            alone: BTreeSet::new(),
+            delays: Alarms::default(),
+            late: Alarms::default(),
             counts: TaskCounts::default(),
             ignored: Ignored::default(),
             last_batch: 0,
@@ -77,37 +128,47 @@ impl Scheduler {
     }
 
     /// Takes notice of an event and appends what is to be done, in order, to `actions`. Outcomes that came
-    /// with the event belong to the one `Deliver` or to the `Fail`s among them; if there is none, they are
+    /// with the event belong to the `Deliver`s or to the `Fail`s among them; those for which there is none are
     /// void.
     ///
     /// The work is bounded by the number of actions, give or take logarithms, with two exceptions that are
-    /// bounded by the batches in flight of one job or worker: holding or cancelling a job, and losing a
-    /// worker.
+    /// bounded by the batches in flight of one job or worker: holding or stopping a job, and draining or
+    /// losing a worker.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {
-            Event::JobSubmitted { job, options } => self.job_submitted(job, &options),
+            Event::JobSubmitted { job, options } => self.job_submitted(job, options),
             Event::TasksAdded { job, count } => self.tasks_added(job, count),
             Event::JobClosed { job } => self.job_closed(job, actions),
-            Event::JobCancelled { job } => self.job_cancelled(job, actions),
+            Event::JobCancelled { job, kills_running } => self.job_cancelled(job, kills_running, actions),
             Event::JobHeld { job, held } => self.job_held(job, held),
             Event::WorkerJoined { worker, slots } => self.worker_joined(worker, slots),
-            Event::WorkerLeft { worker } => self.worker_left(worker, actions),
+            Event::WorkerDraining { worker } => self.worker_draining(worker, actions),
+            Event::WorkerLeft { worker, is_blamed } => self.worker_left(worker, is_blamed, actions),
             Event::Begun { worker, batch } => self.begun(now, worker, batch),
-            Event::Ended { worker, batch, count, busy_ns } => {
-                self.ended(now, worker, batch, count, busy_ns, actions);
+            Event::Ended { worker, batch, count, busy_ns, failed } => {
+                self.ended(now, worker, batch, &Ending { count, busy_ns, failed }, actions);
             }
             Event::Returned { worker, batch, length } => self.returned(worker, batch, length, actions),
-            Event::Crashed { worker, batch, offset } => self.crashed(worker, batch, offset, actions),
+            Event::Crashed { worker, batch, offset } => {
+                self.child_died(worker, batch, offset, End::Crashed, actions);
+            }
+            Event::Evicted { worker, batch, offset } => {
+                self.child_died(worker, batch, offset, End::Evicted, actions);
+            }
             Event::TimePassed => {}
         }
         self.dispatch(now, actions);
     }
 
     /// When to send [`Event::TimePassed`] unless another event comes first; `None` if time alone changes
-    /// nothing. It is set only while a slot idles and short tasks may sit behind one that is stuck.
+    /// nothing. It is set while tasks wait for their retry, and while a slot idles and tasks in flight may
+    /// turn out to be stuck or late.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
-        if self.may_ask() { self.candidates.next_overdue() } else { None }
+        let spare = self.has_slot_to_spare();
+        let of_spare_slots = [self.candidates.next_overdue(), self.late.next()];
+        let of_spare_slots = of_spare_slots.into_iter().flatten().filter(|_| spare);
+        self.delays.next().into_iter().chain(of_spare_slots).min()
     }
 
     /// The tasks of a job; `None` if it is done or was never known.
@@ -141,17 +202,40 @@ impl Scheduler {
         change(all);
     }
 
-    /// Gives a batch its place among the candidates for taking back, after it or its job changed.
-    pub(crate) fn place_candidate(&mut self, id: BatchId) {
+    /// Lists a batch where it belongs, after it or its job changed: among the candidates for taking back, and
+    /// among those that may become late.
+    pub(crate) fn place(&mut self, id: BatchId) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
         let Some(job) = self.jobs.get(&batch.job) else { return };
         let place = Place::of(batch, job, &self.config);
         self.candidates.place(id, batch.place, place);
         batch.place = place;
+        if job.options.speculate {
+            self.watch(id);
+        }
+    }
+
+    /// Lists a job where it belongs, after its backlog changed or it was held: among those with a turn, with
+    /// tasks for empty workers, and with delayed ones.
+    pub(crate) fn list_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let (is_ready, is_ready_alone) = (job.is_ready(), job.is_ready_alone());
+        self.fairness.set_ready(id, &mut job.share, is_ready);
+        if job.is_listed_alone != is_ready_alone {
+            job.is_listed_alone = is_ready_alone;
+            let place = (Reverse(job.share.priority()), id);
+            if is_ready_alone {
+                self.alone.insert(place)
+            } else {
+                self.alone.remove(&place)
+            };
+        }
+        let due_at = job.backlog.next_due();
+        self.delays.set(id, &mut job.due_at, due_at);
     }
 
     /// Forgets a batch of which nothing is left to run.
-    pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Batch> {
+    pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Box<Batch>> {
         let batch = self.batches.remove(&id)?;
         self.candidates.place(id, batch.place, None);
         if batch.question == Question::Open {
@@ -160,6 +244,10 @@ impl Scheduler {
         self.workers.release(batch.worker, id);
         if let Some(job) = self.jobs.get_mut(&batch.job) {
             job.batches.remove(&id);
+            if let Some(since) = batch.watched_since {
+                job.watched.remove(&(since, id));
+                self.set_late_alarm(batch.job);
+            }
         }
         Some(batch)
     }
@@ -189,10 +277,8 @@ impl Scheduler {
 
     /// Draws the consequences of a change to a job: whether it has a turn, and whether it is done.
     pub(crate) fn settle_job(&mut self, id: JobId, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let is_ready = job.is_ready();
-        self.fairness.set_ready(id, &mut job.share, is_ready);
-        if !job.is_done() {
+        self.list_job(id);
+        if !self.jobs.get(&id).is_some_and(Job::is_done) {
             return;
         }
         if let Some(job) = self.jobs.remove(&id) {

@@ -8,10 +8,24 @@ use crate::scheduler::FixedHasher;
 /// Batches per slot, in fixed point: this many is one batch for every slot.
 const ONE_EACH: u64 = 1 << 20;
 
+/// Whom a worker takes new batches from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// Any job.
+    Open,
+    /// Nobody until it is empty: a task waits that needs a worker to itself.
+    Reserved,
+    /// Nobody as long as it runs the batch it has: that one needs a worker to itself.
+    Alone,
+    /// Nobody any more: it is about to leave.
+    Draining,
+}
+
 /// One attached worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     slots: u32,
+    pub(crate) intake: Intake,
     /// What it holds, in the order in which it begins them.
     pub(crate) batches: BTreeSet<BatchId>,
 }
@@ -22,7 +36,10 @@ impl Worker {
     }
 
     fn idle_slots(&self) -> u64 {
-        u64::from(self.slots).saturating_sub(self.batches.len() as u64)
+        match self.intake {
+            Intake::Open => u64::from(self.slots).saturating_sub(self.batches.len() as u64),
+            Intake::Reserved | Intake::Alone | Intake::Draining => 0,
+        }
     }
 }
 
@@ -39,8 +56,11 @@ pub(crate) enum Room {
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
     by_id: HashMap<WorkerId, Worker, FixedHasher>,
+    /// Those that are open.
     by_load: BTreeSet<(u64, WorkerId)>,
+    reserved: BTreeSet<WorkerId>,
     slots: u64,
+    /// Of open workers.
     idle_slots: u64,
 }
 
@@ -62,7 +82,7 @@ impl Workers {
         if self.by_id.contains_key(&id) {
             return false;
         }
-        let worker = Worker { slots: slots.max(1), batches: BTreeSet::new() };
+        let worker = Worker { slots: slots.max(1), intake: Intake::Open, batches: BTreeSet::new() };
         self.slots += u64::from(worker.slots);
         self.idle_slots += worker.idle_slots();
         self.by_load.insert((worker.load(), id));
@@ -76,6 +96,7 @@ impl Workers {
         self.slots -= u64::from(worker.slots);
         self.idle_slots -= worker.idle_slots();
         self.by_load.remove(&(worker.load(), id));
+        self.reserved.remove(&id);
         Some(worker)
     }
 
@@ -90,28 +111,93 @@ impl Workers {
         }
     }
 
+    /// A worker that is open and holds nothing.
+    pub(crate) fn empty(&self) -> Option<WorkerId> {
+        self.by_load.first().filter(|(load, _)| *load == 0).map(|&(_, id)| id)
+    }
+
+    /// A worker with an idle slot, if possible another one than `avoided`.
+    pub(crate) fn idle_besides(&self, avoided: WorkerId) -> Option<WorkerId> {
+        let mut idle = self.by_load.iter().take_while(|(load, _)| *load < ONE_EACH).map(|&(_, id)| id);
+        let first = idle.next()?;
+        if first == avoided { Some(idle.next().unwrap_or(first)) } else { Some(first) }
+    }
+
+    /// Reserves the worker with the least load, if fewer than `most` are reserved.
+    pub(crate) fn reserve(&mut self, most: u64) -> Option<WorkerId> {
+        if self.reserved.len() as u64 >= most {
+            return None;
+        }
+        let &(_, id) = self.by_load.first()?;
+        self.update(id, |worker| worker.intake = Intake::Reserved);
+        Some(id)
+    }
+
+    /// Opens all reserved workers again.
+    pub(crate) fn open_reserved(&mut self) {
+        while let Some(id) = self.reserved.pop_first() {
+            self.update(id, |worker| worker.intake = Intake::Open);
+        }
+    }
+
+    pub(crate) fn reserved(&self) -> usize {
+        self.reserved.len()
+    }
+
+    /// Closes a worker for good. Returns what it holds, or `None` if it is unknown or was closed before.
+    pub(crate) fn drain(&mut self, id: WorkerId) -> Option<Vec<BatchId>> {
+        self.by_id.get(&id).filter(|worker| worker.intake != Intake::Draining)?;
+        self.update(id, |worker| worker.intake = Intake::Draining);
+        self.batches(id)
+    }
+
+    /// What a worker holds.
+    pub(crate) fn batches(&self, id: WorkerId) -> Option<Vec<BatchId>> {
+        self.by_id.get(&id).map(|worker| worker.batches.iter().copied().collect())
+    }
+
     /// Notes that a worker holds a batch more.
     pub(crate) fn assign(&mut self, id: WorkerId, batch: BatchId) {
-        self.update(id, |worker| worker.batches.insert(batch));
+        self.update(id, |worker| {
+            worker.batches.insert(batch);
+        });
     }
 
-    /// Notes that a worker holds a batch less.
+    /// Notes that a worker holds a batch that needs the worker to itself.
+    pub(crate) fn assign_alone(&mut self, id: WorkerId, batch: BatchId) {
+        self.update(id, |worker| {
+            worker.batches.insert(batch);
+            worker.intake = Intake::Alone;
+        });
+    }
+
+    /// Notes that a worker holds a batch less. One that is empty opens again, unless it is about to leave.
     pub(crate) fn release(&mut self, id: WorkerId, batch: BatchId) {
-        self.update(id, |worker| worker.batches.remove(&batch));
+        self.update(id, |worker| {
+            worker.batches.remove(&batch);
+            if worker.batches.is_empty() && worker.intake != Intake::Draining {
+                worker.intake = Intake::Open;
+            }
+        });
     }
 
-    fn update(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker) -> bool) {
+    fn update(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) {
         let Some(worker) = self.by_id.get_mut(&id) else { return };
         self.by_load.remove(&(worker.load(), id));
+        self.reserved.remove(&id);
         self.idle_slots -= worker.idle_slots();
         change(worker);
         self.idle_slots += worker.idle_slots();
-        self.by_load.insert((worker.load(), id));
+        match worker.intake {
+            Intake::Open => self.by_load.insert((worker.load(), id)),
+            Intake::Reserved => self.reserved.insert(id),
+            Intake::Alone | Intake::Draining => false,
+        };
     }
 
-    /// Every worker with its slots and batches, in no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, u32, &BTreeSet<BatchId>)> {
-        self.by_id.iter().map(|(&id, worker)| (id, worker.slots, &worker.batches))
+    /// Every worker with its slots, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, u32, &Worker)> {
+        self.by_id.iter().map(|(&id, worker)| (id, worker.slots, worker))
     }
 }
 
@@ -156,5 +242,61 @@ mod tests {
         assert_eq!(workers.leave(WorkerId(1)).map(|worker| worker.batches.len()), Some(1));
         assert_eq!((workers.slots(), workers.idle_slots()), (1, 1));
         assert!(workers.leave(WorkerId(1)).is_none());
+    }
+
+    fn ids(workers: &[(u64, u32)]) -> Workers {
+        let mut all = Workers::default();
+        for &(id, slots) in workers {
+            all.join(WorkerId(id), slots);
+        }
+        all
+    }
+
+    #[test]
+    fn a_reserved_worker_opens_when_it_is_empty() {
+        let mut workers = ids(&[(1, 2)]);
+        workers.assign(WorkerId(1), BatchId(1));
+        assert_eq!(workers.reserve(1), Some(WorkerId(1)));
+        assert_eq!((workers.least_loaded(1), workers.idle_slots(), workers.empty()), (None, 0, None));
+        workers.release(WorkerId(1), BatchId(1));
+        assert_eq!((workers.empty(), workers.idle_slots(), workers.reserved()), (Some(WorkerId(1)), 2, 0));
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_reserved() {
+        let mut workers = ids(&[(1, 1), (2, 1)]);
+        assert_eq!((workers.reserve(1), workers.reserve(1)), (Some(WorkerId(1)), None));
+        workers.open_reserved();
+        assert_eq!(workers.idle_slots(), 2);
+    }
+
+    #[test]
+    fn a_worker_that_runs_one_task_alone_takes_nothing_until_that_is_over() {
+        let mut workers = ids(&[(1, 4)]);
+        workers.assign_alone(WorkerId(1), BatchId(1));
+        assert_eq!((workers.least_loaded(1), workers.idle_slots()), (None, 0));
+        workers.release(WorkerId(1), BatchId(1));
+        assert_eq!(workers.idle_slots(), 4);
+    }
+
+    #[test]
+    fn a_draining_worker_never_opens_again() {
+        let mut workers = ids(&[(1, 1)]);
+        workers.assign_alone(WorkerId(1), BatchId(1));
+        assert_eq!(workers.drain(WorkerId(1)), Some(vec![BatchId(1)]));
+        assert_eq!(workers.drain(WorkerId(1)), None, "it was told before");
+        workers.release(WorkerId(1), BatchId(1));
+        assert_eq!((workers.empty(), workers.idle_slots()), (None, 0));
+    }
+
+    #[test]
+    fn a_copy_goes_to_another_worker_if_one_idles() {
+        let mut workers = ids(&[(1, 2), (2, 1)]);
+        workers.assign(WorkerId(1), BatchId(1));
+        assert_eq!(workers.idle_besides(WorkerId(1)), Some(WorkerId(2)));
+        workers.assign(WorkerId(2), BatchId(2));
+        assert_eq!(workers.idle_besides(WorkerId(1)), Some(WorkerId(1)));
+        workers.assign(WorkerId(1), BatchId(3));
+        assert_eq!(workers.idle_besides(WorkerId(1)), None);
     }
 }

@@ -1,5 +1,7 @@
 //! A job as a worker knows it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::launch::Launcher;
@@ -16,6 +18,8 @@ pub(crate) struct Job {
     pub(crate) has_details: bool,
     pub(crate) max_tasks_per_child: Option<u64>,
     pub(crate) max_child_rss_bytes: Option<u64>,
+    /// Time an attempt may take.
+    pub(crate) timeout: Option<Duration>,
     /// Starts runners for it.
     pub(crate) launcher: Launcher,
 }

@@ -3,17 +3,21 @@
 //! It sizes itself ([`sizing`]), dials in to a coordinator, and runs the batches it is sent in its slots. What serves a slot is a
 //! runner ([`slot`]): a Python interpreter, this program as a child, or a thread.
 
+mod cgroup;
 mod child;
 mod job;
 mod launch;
+mod memory;
 pub mod os;
 mod pool;
 pub mod runtime;
 mod session;
 pub mod sizing;
 pub mod slot;
+mod stderr;
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::EnvironmentVariable;
@@ -24,6 +28,7 @@ use crate::launch::Ground;
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 pub use crate::session::SessionError;
+use crate::stderr::Stderr;
 
 /// What a worker is told when it starts.
 #[derive(Clone, Debug)]
@@ -34,6 +39,9 @@ pub struct Config {
     pub slots: NonZeroU32,
     /// The native functions it knows.
     pub registry: Registry,
+    /// Folder for the files that Python children run; the one for temporary files if absent. Whoever names one removes what is
+    /// left in there by a worker that was killed.
+    pub folder: Option<PathBuf>,
 }
 
 /// Why a worker ended other than by being told to.
@@ -57,12 +65,14 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
     let slots = config.slots;
+    let tasks = TaskTracker::new();
     let ground = Ground {
         slots: slots.get() as usize,
         registry: config.registry,
         environment: thread_caps(slots),
-        runner_files: RunnerFiles::write().map_err(WorkerError::RunnerFiles)?,
-        tasks: TaskTracker::new(),
+        runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
+        stderr: Stderr::new(std::io::stderr(), tasks.clone()),
+        tasks,
     };
     Ok(session::serve(transport, config.name, ground, stop).await?)
 }

@@ -3,7 +3,8 @@
 //! It decides little. Batches wait here until a slot has room for them, since from here they can be given back at no cost.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{Batch, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
@@ -11,8 +12,15 @@ use tokio::sync::mpsc;
 
 use crate::job::Job;
 use crate::launch::{self, Ground};
-use crate::slot::driver::{COMMAND_QUEUE, Driver, Left, SlotCommand};
+use crate::memory::guard::{Decision, Guard};
+use crate::memory::limits::Limits;
+use crate::memory::oom::OomWatch;
+use crate::slot::driver::{COMMAND_QUEUE, Driver, Left, Shared, SlotCommand};
+use crate::slot::status::Status;
 use crate::slot::work::Work;
+
+/// Time between two looks at the memory of the machine.
+pub(crate) const GUARD_INTERVAL: Duration = Duration::from_millis(100);
 
 /// All slots of a worker.
 pub(crate) struct Pool {
@@ -23,11 +31,17 @@ pub(crate) struct Pool {
     /// Which slot has which batch.
     placed: HashMap<u64, usize>,
     reports: mpsc::Sender<WorkerMessage>,
+    memory: Limits,
+    guard: Guard,
+    oom: Arc<Mutex<OomWatch>>,
+    /// Memory is short: a batch may begin only while no other runs.
+    is_holding: bool,
 }
 
 struct Slot {
     commands: mpsc::Sender<SlotCommand>,
     is_idle: bool,
+    status: Status,
 }
 
 /// A slot does not take its commands any more: its task has ended, which it never should.
@@ -42,11 +56,14 @@ impl Pool {
         reports: mpsc::Sender<WorkerMessage>,
     ) -> (Self, mpsc::Receiver<Left>) {
         let (left, departures) = mpsc::channel(ground.slots);
+        let oom = Arc::new(Mutex::new(OomWatch::start()));
         let slots = (0..ground.slots).map(|slot| {
             let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-            let driver = Driver::new(slot, receiver, left.clone(), reports.clone(), ground.tasks.clone());
-            ground.tasks.spawn(driver.run());
-            Slot { commands, is_idle: true }
+            let status = Status::default();
+            let (left, reports, tasks) = (left.clone(), reports.clone(), ground.tasks.clone());
+            let shared = Shared { left, reports, tasks, status: status.clone(), oom: oom.clone() };
+            ground.tasks.spawn(Driver::new(slot, receiver, shared).run());
+            Slot { commands, is_idle: true, status }
         });
         let slots = slots.collect();
         let pool = Self {
@@ -56,6 +73,10 @@ impl Pool {
             waiting: VecDeque::new(),
             placed: HashMap::new(),
             reports,
+            memory: Limits::find(),
+            guard: Guard::default(),
+            oom,
+            is_holding: false,
         };
         (pool, departures)
     }
@@ -99,6 +120,14 @@ impl Pool {
         Ok(())
     }
 
+    /// Ends a batch at once.
+    pub(crate) async fn stop_batch(&mut self, batch_id: u64) -> Result<(), SlotStuck> {
+        if let Some(slot) = self.placed.get(&batch_id) {
+            return self.command(*slot, SlotCommand::Stop { batch_id });
+        }
+        self.take_back(TakeBack { batch_id, count: u32::MAX }).await
+    }
+
     /// Nothing follows of a job.
     pub(crate) fn job_ended(&mut self, job_id: u64) -> Result<(), SlotStuck> {
         self.jobs.remove(&job_id);
@@ -115,9 +144,41 @@ impl Pool {
         self.place()
     }
 
+    /// Looks at the memory of the machine and does what the guard decides. To be called every [`GUARD_INTERVAL`].
+    pub(crate) fn guard(&mut self) -> Result<(), SlotStuck> {
+        let now = Instant::now();
+        self.oom.lock().unwrap_or_else(PoisonError::into_inner).look(now);
+        // Where it cannot be read there is nothing to guard by.
+        let Ok(memory) = self.memory.read() else { return Ok(()) };
+        let uses = self.slots.iter().enumerate().filter_map(|(place, slot)| slot.status.memory(place));
+        let uses: Vec<_> = uses.collect();
+        for decision in self.guard.decide(now, memory, &uses) {
+            tracing::debug!(?decision, used = memory.used_share(), "the memory guard decides");
+            match decision {
+                Decision::Hold(hold) => self.hold(hold)?,
+                Decision::RecycleIdle(slot) => self.command(slot, SlotCommand::RecycleIdle)?,
+                Decision::Evict(slot) => self.command(slot, SlotCommand::Evict)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, hold: bool) -> Result<(), SlotStuck> {
+        if hold {
+            tracing::warn!("memory is short: tasks run one at a time until there is more");
+        }
+        self.is_holding = hold;
+        self.place()
+    }
+
+    /// Whether a batch may begin now.
+    fn may_begin(&self) -> bool {
+        !self.is_holding || self.slots.iter().all(|slot| slot.is_idle)
+    }
+
     /// Gives waiting batches to idle slots.
     fn place(&mut self) -> Result<(), SlotStuck> {
-        while !self.waiting.is_empty() {
+        while !self.waiting.is_empty() && self.may_begin() {
             let idle = self.slots.iter_mut().enumerate().find(|(_, slot)| slot.is_idle);
             let Some((place, slot)) = idle else { return Ok(()) };
             let Some(mut work) = self.waiting.pop_front() else { return Ok(()) };

@@ -10,11 +10,12 @@ use poolmap_proto::v1::workers_client::WorkersClient;
 use poolmap_proto::v1::{CoordinatorMessage, Heartbeat, Hello, Welcome, WorkerMessage};
 use poolmap_proto::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::launch::Ground;
-use crate::pool::{Pool, SlotStuck};
+use crate::pool::{GUARD_INTERVAL, Pool, SlotStuck};
 
 /// Reports that may wait for the coordinator to read them. Slots wait when it is full.
 const REPORT_QUEUE: usize = 64;
@@ -45,6 +46,8 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), SessionError> {
     let tasks = ground.tasks.clone();
+    // A child that is being started when the session ends still reads these before it notices.
+    let _runner_files = ground.runner_files.clone();
     let served = run(transport, name, ground, stop).await;
     tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
@@ -60,10 +63,17 @@ async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), SessionError> {
     let (reports, outgoing) = mpsc::channel(REPORT_QUEUE);
-    let (mut messages, welcome) = attach(transport, hello(name, &ground), &reports, outgoing).await?;
+    let attached = attach(transport, hello(name, &ground), &reports, outgoing).await;
+    let (mut messages, welcome) = match attached {
+        // It was stopped before it could answer: no different from hanging up a moment later.
+        Err(SessionError::Refused(status)) if status.code() == Code::Unavailable => return Ok(()),
+        attached => attached?,
+    };
     let mut heartbeat =
         tokio::time::interval(Duration::from_millis(welcome.heartbeat_interval_ms.max(1).into()));
     let (mut pool, mut departures) = Pool::start(ground, reports.clone());
+    let mut guard = tokio::time::interval(GUARD_INTERVAL);
+    guard.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -72,6 +82,7 @@ async fn run(
                 None => return Ok(()),
             },
             Some(left) = departures.recv() => pool.left(left)?,
+            _ = guard.tick() => pool.guard()?,
             _ = heartbeat.tick() => {
                 // A full queue says as much as a heartbeat.
                 let _full = reports.try_send(WorkerMessage { kind: Some(Report::Heartbeat(Heartbeat {})) });
@@ -121,6 +132,7 @@ async fn handle(pool: &mut Pool, message: CoordinatorMessage) -> Result<(), Slot
         }
         Some(Kind::Batch(batch)) => pool.batch(batch),
         Some(Kind::TakeBack(asked)) => pool.take_back(asked).await,
+        Some(Kind::Stop(stop)) => pool.stop_batch(stop.batch_id).await,
         Some(Kind::JobEnded(ended)) => pool.job_ended(ended.job_id),
         Some(Kind::Welcome(_) | Kind::Heartbeat(_)) | None => Ok(()),
     }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use poolmap_client::{ChildOptions, Client, Function, Job, JobSpec, PythonFunction, SourceFile, Transport, function};
+use poolmap_client::{
+    ChildOptions, Client, Function, Job, JobSpec, PythonFunction, SourceFile, Transport, function,
+};
 use poolmap_coordinator::{Config, Coordinator};
 use poolmap_proto::transport;
 use tokio::net::UnixListener;
@@ -44,7 +46,8 @@ async fn main() -> Result<()> {
     worker.wait()?;
     let mut times = times?;
     times.sort_unstable();
-    let quantile = |share: usize| times.get(times.len() * share / 100).map_or(f64::NAN, |t| t.as_secs_f64() * 1e6);
+    let quantile =
+        |share: usize| times.get(times.len() * share / 100).map_or(f64::NAN, |t| t.as_secs_f64() * 1e6);
     let quantiles = serde_json::json!({ "p50_us": quantile(50), "p99_us": quantile(99) });
     writeln!(std::io::stderr(), "{quantiles}")?;
     Ok(())
@@ -56,7 +59,11 @@ fn start_worker(coordinator: &Coordinator, socket: PathBuf) -> Result<Child> {
     tokio::spawn(server.serve_with_incoming(listener));
     let poolmap = std::env::current_exe()?.with_file_name("poolmap");
     let words = ["worker", "--name", "bench", "--slots", "2", "--socket"];
-    Command::new(&poolmap).args(words).arg(socket).spawn().with_context(|| format!("starting {}", poolmap.display()))
+    Command::new(&poolmap)
+        .args(words)
+        .arg(socket)
+        .spawn()
+        .with_context(|| format!("starting {}", poolmap.display()))
 }
 
 fn spec(args: &Args) -> Result<JobSpec> {

@@ -103,7 +103,7 @@ pub enum Problem {
     #[error("longer than {} MiB, the most that one task may have", MAX_LINE_BYTES >> 20)]
     TooLong,
     /// A row with more or fewer columns than the rows before it.
-    #[error("{found} values, where the first row has {expected}")]
+    #[error("{found} value{}, where the first row has {expected}", if *found == 1 { "" } else { "s" })]
     Ragged {
         /// Columns of the first row.
         expected: usize,

@@ -190,7 +190,7 @@ fn rows_of_tables_are_values_of_commands() {
     let form = ValueForm { rows: RowForm::Table { separator: b'\t' }, ..lines(Split::Whole) };
     assert_eq!(of_file(&form, b"a\t\"b\tc\"\nd\te\n").unwrap(), r"a|b\tc d|e");
     let error = of_file(&form, b"a\tb\nc\n").unwrap_err();
-    insta::assert_snapshot!(error, @"in:2: 1 values, where the first row has 2");
+    insta::assert_snapshot!(error, @"in:2: 1 value, where the first row has 2");
     let lists = split_command(&[":::", "a"].map(OsString::from)).1;
     let error = command_tasks(&form, ValueInput::Lists(lists)).err().unwrap();
     insta::assert_snapshot!(error);

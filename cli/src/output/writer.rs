@@ -28,15 +28,17 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Standard output, without a buffer of its own.
+    /// Standard output, without a buffer of its own. It is this destination's alone: what else this process prints from
+    /// here on, say a native function that runs in it, goes to standard error.
     pub fn stdout() -> Result<Self, OutputError> {
         let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        let owned = stdout.as_fd().try_clone_to_owned();
+        let owned = owned
+            .and_then(|owned| nix::unistd::dup2_stdout(io::stderr()).map(|()| owned).map_err(Into::into));
         let name = "standard output".to_owned();
-        match stdout.as_fd().try_clone_to_owned() {
-            Ok(owned) => {
-                let is_terminal = stdout.is_terminal();
-                Ok(Self { name, sink: Box::new(File::from(owned)), is_terminal })
-            }
+        match owned {
+            Ok(owned) => Ok(Self { name, sink: Box::new(File::from(owned)), is_terminal }),
             Err(source) => Err(OutputError::Write { name, source }),
         }
     }

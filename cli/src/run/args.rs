@@ -4,15 +4,19 @@ use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use poolmap_client::{Backend, ChildOptions, EnvironmentVariable};
 
+use super::contradictions;
 use super::function::Target;
+use super::limits::{LimitFlags, millis};
 use crate::exit::Failure;
-use crate::input::{self, FunctionForm, ListOrigin, RowForm, Split, ValueForm, ValueInput, ValueList};
+use crate::input::{self, FunctionForm, RowForm, Split, ValueForm, ValueInput, ValueList};
 use crate::output::{Form, ProgressMode};
+use crate::reason::reason;
 use crate::sizing_flags::SizingFlags;
 
 const EXAMPLES: &str = "\
@@ -45,7 +49,7 @@ pub(crate) struct RunArgs {
     command: Vec<OsString>,
 
     #[command(flatten)]
-    input: InputFlags,
+    pub(super) input: InputFlags,
 
     #[command(flatten)]
     output: OutputFlags,
@@ -54,32 +58,35 @@ pub(crate) struct RunArgs {
     sizing: SizingFlags,
 
     #[command(flatten)]
-    child: ChildFlags,
+    pub(super) child: ChildFlags,
+
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
 
     /// Print the commands and run nothing
     #[arg(long)]
     dry_run: bool,
 
     /// Worker processes; each has its own slots
-    #[arg(long, value_name = "N", default_value = "1")]
-    workers: NonZeroU32,
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count::<NonZeroU32>, allow_negative_numbers = true)]
+    pub(super) workers: NonZeroU32,
 }
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Input")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that a user may type")]
-struct InputFlags {
+pub(super) struct InputFlags {
     /// Each line is the one argument, a string
     #[arg(long, group = "form")]
-    lines: bool,
+    pub(super) lines: bool,
 
     /// Rows of comma-separated values
     #[arg(long, group = "form")]
-    csv: bool,
+    pub(super) csv: bool,
 
     /// Rows of tab-separated values
     #[arg(long, group = "form")]
-    tsv: bool,
+    pub(super) tsv: bool,
 
     /// Each line is a JSON array (for functions: or an object with args, kwargs, function) [default for functions]
     #[arg(long, group = "form")]
@@ -87,30 +94,36 @@ struct InputFlags {
 
     /// The first line names the columns: keyword arguments, or {name} in a command
     #[arg(long)]
-    header: bool,
+    pub(super) header: bool,
 
     /// Read a command's values from FILE instead of standard input
-    #[arg(long, value_name = "FILE", requires = "command")]
+    #[arg(long, value_name = "FILE", conflicts_with = "function")]
     input: Option<PathBuf>,
 
     /// A command's values end with NUL instead of a line end
-    #[arg(short = '0', long, requires = "command", conflicts_with = "form")]
+    #[arg(short = '0', long, conflicts_with_all = ["function", "form"])]
     null: bool,
 
     /// Split each line of a command's input into columns at matches of RE
-    #[arg(long, value_name = "RE", requires = "command", conflicts_with = "form")]
-    colsep: Option<regex::bytes::Regex>,
+    #[arg(long, value_name = "RE", conflicts_with_all = ["function", "form"])]
+    pub(super) colsep: Option<regex::bytes::Regex>,
 
     /// Give N lines of input to each run of a command
-    #[arg(short = 'n', value_name = "N", requires = "command")]
+    #[arg(short = 'n', value_name = "N", conflicts_with = "function", value_parser = parse_count::<NonZeroUsize>, allow_negative_numbers = true)]
     rows_per_task: Option<NonZeroUsize>,
 
     /// Use STR instead of {} in a command
-    #[arg(short = 'I', value_name = "STR", default_value = "{}", hide_default_value = true)]
+    #[arg(
+        short = 'I',
+        value_name = "STR",
+        conflicts_with = "function",
+        default_value = "{}",
+        hide_default_value = true
+    )]
     replacement: OsString,
 
     /// Give the command to /bin/sh as one line, each value quoted
-    #[arg(long, requires = "command")]
+    #[arg(long, conflicts_with = "function")]
     shell: bool,
 }
 
@@ -134,7 +147,7 @@ struct OutputFlags {
     details: bool,
 
     /// Put the input before each line of a command's output
-    #[arg(long, requires = "command")]
+    #[arg(long, conflicts_with = "function")]
     tag: bool,
 
     /// Show a progress line on standard error
@@ -154,13 +167,13 @@ enum OutputForm {
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Children")]
-struct ChildFlags {
+pub(super) struct ChildFlags {
     /// What a slot is [default: process; inline for a native function with one slot]
     #[arg(long, value_enum, value_name = "KIND")]
-    backend: Option<BackendFlag>,
+    pub(super) backend: Option<BackendFlag>,
 
     /// Replace a child after N tasks
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>, allow_negative_numbers = true)]
     max_tasks_per_child: Option<NonZeroU64>,
 
     /// Replace a child between tasks once its resident memory has passed SIZE, such as 500MB
@@ -169,11 +182,11 @@ struct ChildFlags {
 
     /// Import these modules once and fork children from there
     #[arg(long, value_name = "MODULE,...", value_delimiter = ',')]
-    preload: Vec<String>,
+    pub(super) preload: Vec<String>,
 
     /// Python to run [default: that of the active virtual environment, or python3]
     #[arg(long, value_name = "PATH")]
-    python: Option<String>,
+    pub(super) python: Option<String>,
 
     /// Set an environment variable for the tasks
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
@@ -185,7 +198,7 @@ struct ChildFlags {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BackendFlag {
+pub(super) enum BackendFlag {
     /// A child process
     Process,
     /// A thread of one child, or of the worker
@@ -207,6 +220,10 @@ impl RunArgs {
         &self.sizing
     }
 
+    pub(crate) fn limits(&self) -> &LimitFlags {
+        &self.limits
+    }
+
     /// What is to be run.
     pub(crate) fn target(&self) -> Result<Target, Failure> {
         match &self.function {
@@ -216,7 +233,7 @@ impl RunArgs {
     }
 
     /// The words of the command, and the lists of values after it.
-    fn words(&self) -> (Vec<OsString>, Vec<ValueList>) {
+    pub(super) fn words(&self) -> (Vec<OsString>, Vec<ValueList>) {
         input::split_command(&self.command)
     }
 
@@ -300,56 +317,13 @@ impl RunArgs {
 
     /// Refuses what contradicts itself, before anything is started.
     pub(crate) fn check(&self, target: &Target) -> Result<(), Failure> {
-        let contradiction = self.contradiction(target);
-        contradiction.map_or(Ok(()), |text| Err(Failure::Usage(text.to_owned())))
+        let contradiction = contradictions::first(self, target);
+        contradiction.map_or_else(|| self.limits.check(), |text| Err(Failure::Usage(text.to_owned())))
     }
 
     /// Whether children are replaced.
     pub(crate) fn recycles(&self) -> bool {
         self.child.max_tasks_per_child.is_some() || self.child.max_child_rss.is_some()
-    }
-
-    fn contradiction(&self, target: &Target) -> Option<&'static str> {
-        let child = &self.child;
-        let recycles = self.recycles();
-        let is_table = self.input.csv || self.input.tsv;
-        let input_names_columns = is_table || self.input.colsep.is_some() || !self.command.is_empty();
-        let reads_stdin_twice =
-            self.words().1.iter().filter(|list| list.origin == ListOrigin::File("-".into())).count() > 1;
-        let rules = [
-            (
-                target.is_command() && child.backend == Some(BackendFlag::Thread),
-                "--backend thread is for functions: a command always runs in a process of its own",
-            ),
-            (
-                target.is_command() && recycles,
-                "--max-tasks-per-child and --max-child-rss are for functions: a command's process ends with its task",
-            ),
-            (
-                child.backend == Some(BackendFlag::Thread) && recycles,
-                "--max-tasks-per-child and --max-child-rss need children that can be replaced one by one: use --backend process",
-            ),
-            (
-                target.is_native() && child.backend == Some(BackendFlag::Inline) && recycles,
-                "--backend inline starts no child, so none can be replaced: leave out --max-tasks-per-child and --max-child-rss",
-            ),
-            (
-                !target.is_python() && !child.preload.is_empty(),
-                "--preload names Python modules: it is for Python functions",
-            ),
-            (!target.is_python() && child.python.is_some(), "--python is for Python functions"),
-            (self.input.header && !input_names_columns, "--header needs columns: add --csv or --tsv"),
-            (
-                target.is_command() && self.input.lines,
-                "--lines is for functions: a command's values are lines anyway",
-            ),
-            (
-                child.backend == Some(BackendFlag::Inline) && self.workers.get() > 1,
-                "--backend inline has no workers: leave out --workers",
-            ),
-            (reads_stdin_twice, "only one list of values can come from standard input (:::: -)"),
-        ];
-        rules.into_iter().find_map(|(is_contradiction, text)| is_contradiction.then_some(text))
     }
 
     /// The backend, where it is asked for.
@@ -376,26 +350,28 @@ impl RunArgs {
             preload: child.preload.clone(),
             environment: environment.collect(),
             working_directory: self.working_directory()?.into(),
+            timeout_ms: self.limits.timeout().map_or(0, millis),
         })
     }
 
     fn working_directory(&self) -> Result<Vec<u8>, Failure> {
         let Some(folder) = &self.child.cwd else { return Ok(Vec::new()) };
-        let folder = folder
-            .canonicalize()
-            .map_err(Failure::system(format!("cannot run tasks in {}", folder.display())))?;
+        let refused = |why: &str| Failure::Usage(format!("cannot run tasks in {}: {why}", folder.display()));
+        let folder = folder.canonicalize().map_err(|error| refused(&reason(&error)))?;
         if !folder.is_dir() {
-            return Err(Failure::Usage(format!(
-                "cannot run tasks in {}: it is not a folder",
-                folder.display()
-            )));
+            return Err(refused("it is not a folder"));
         }
         Ok(folder.into_os_string().into_vec())
     }
 }
 
+/// For `value_parser`: a number that says how many.
+pub(super) fn parse_count<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    text.parse().map_err(|_| "not a whole number of at least 1")
+}
+
 fn parse_size(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
+    let size: ByteSize = text.parse().map_err(|_| "not a size such as 500MB or 2GiB")?;
     if size.as_u64() == 0 { Err("a size of 0 leaves no room for any child".to_owned()) } else { Ok(size) }
 }
 

@@ -5,9 +5,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use poolmap_client::{Backend, Transport};
@@ -17,29 +18,34 @@ use poolmap_worker::os;
 use poolmap_worker::runtime::native::Registry;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
 use crate::log::Level;
 
 /// Time that workers have to end by themselves once the job has ended.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+const SOCKET_NAME: &str = "socket";
+/// What the address of a Unix socket holds, its final NUL included: 108 bytes on Linux, 104 elsewhere.
+const SOCKET_ADDRESS_BYTES: usize = 104;
+/// Times that each worker is started again, and the time before the first of them; it doubles.
+const RESTARTS: usize = 5;
+const RESTART_DELAY: Duration = Duration::from_millis(100);
 
 /// A coordinator and its workers.
 pub(crate) struct Local {
     coordinator: Coordinator,
-    workers: Vec<Worker>,
-    /// Ends of workers, as they happen.
+    workers: u32,
+    /// Ends of workers that are not started again.
     ends: mpsc::Receiver<String>,
+    stop: CancellationToken,
+    /// Owns what watches over the workers.
+    tasks: TaskTracker,
     /// Holds the socket; removed with this.
     _folder: Option<TempDir>,
-}
-
-/// One worker process, or the worker in this process.
-struct Worker {
-    group: Option<Pid>,
-    ended: oneshot::Receiver<()>,
 }
 
 /// How local workers are to be.
@@ -48,27 +54,36 @@ pub(crate) struct Shape {
     pub(crate) workers: NonZeroU32,
     pub(crate) slots: NonZeroU32,
     pub(crate) backend: Backend,
+    /// A worker that is silent for so long is lost.
+    pub(crate) worker_timeout: Duration,
 }
 
 impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
     pub(crate) fn start(shape: Shape, log_level: Level, registry: Registry) -> Result<Self, Failure> {
-        let coordinator = Coordinator::start(Config::default());
+        let (lost, lost_workers) = mpsc::channel(shape.workers.get() as usize);
+        let config = Config { worker_timeout: shape.worker_timeout, lost: Some(lost), ..Config::default() };
+        let coordinator = Coordinator::start(config);
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut folder = None;
         if shape.backend == Backend::Inline {
-            let worker = inline(&coordinator, shape.slots, registry, end);
-            return Ok(Self { coordinator, workers: vec![worker], ends, _folder: None });
+            tasks.spawn(inline(&coordinator, shape.slots, registry, end));
+        } else {
+            let private = private_folder()
+                .map_err(Failure::system("making a private folder for the socket of the workers"))?;
+            let socket = private.path().join(SOCKET_NAME);
+            listen(&coordinator, &socket)?;
+            for number in 1..=shape.workers.get() {
+                let name = format!("local-{number}");
+                let start = Start { name, slots: shape.slots, socket: socket.clone(), log_level };
+                let worker = start.spawn().map_err(Failure::system("starting a worker"))?;
+                tasks.spawn(supervise(start, worker, stop.clone(), end.clone()));
+            }
+            tokio::spawn(kill_lost(lost_workers));
+            folder = Some(private);
         }
-        let folder = tempfile::Builder::new().prefix("poolmap-").tempdir();
-        let folder =
-            folder.map_err(Failure::system("making a private folder for the socket of the workers"))?;
-        let socket = folder.path().join("socket");
-        listen(&coordinator, &socket)?;
-        let workers = (1..=shape.workers.get())
-            .map(|number| spawn(number, shape.slots, &socket, log_level, end.clone()));
-        let workers =
-            workers.collect::<io::Result<Vec<_>>>().map_err(Failure::system("starting a worker"))?;
-        Ok(Self { coordinator, workers, ends, _folder: Some(folder) })
+        Ok(Self { coordinator, workers: shape.workers.get(), ends, stop, tasks, _folder: folder })
     }
 
     pub(crate) fn coordinator(&self) -> &Coordinator {
@@ -78,7 +93,7 @@ impl Local {
     /// Waits until no worker is left; says how the last one ended.
     pub(crate) async fn all_ended(&mut self) -> String {
         let mut last = String::new();
-        for _ in 0..self.workers.len() {
+        for _ in 0..self.workers {
             last = self.ends.recv().await.unwrap_or(last);
         }
         last
@@ -86,16 +101,18 @@ impl Local {
 
     /// Ends coordinator and workers, and waits until no worker process is left.
     pub(crate) async fn stop(self) {
+        self.stop.cancel();
         self.coordinator.stop().await;
-        for Worker { group, ended } in self.workers {
-            if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err()
-                && let Some(group) = group
-            {
-                tracing::warn!("a worker did not end by itself and is killed");
-                let _gone = killpg(group, Signal::SIGKILL);
-            }
-        }
+        self.tasks.close();
+        self.tasks.wait().await;
     }
+}
+
+/// A folder that only this user may enter, among temporary files unless a socket's address has no room for its name there.
+fn private_folder() -> io::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("poolmap-").tempdir()?;
+    let has_room = folder.path().join(SOCKET_NAME).as_os_str().len() < SOCKET_ADDRESS_BYTES;
+    if has_room { Ok(folder) } else { tempfile::Builder::new().prefix("poolmap-").tempdir_in("/tmp") }
 }
 
 /// Serves workers on a socket in a folder that only this user may enter.
@@ -117,63 +134,116 @@ fn inline(
     slots: NonZeroU32,
     registry: Registry,
     end: mpsc::Sender<String>,
-) -> Worker {
+) -> impl Future<Output = ()> + use<> {
     let transport = Transport::in_process(coordinator.workers());
-    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry };
-    let (sender, ended) = oneshot::channel();
-    tokio::spawn(async move {
+    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry, folder: None };
+    async move {
         let result = poolmap_worker::run(config, transport, std::future::pending()).await;
-        let _stopping =
-            end.try_send(result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string()));
-        let _stopping = sender.send(());
-    });
-    Worker { group: None, ended }
+        let how = result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+        let _stopping = end.try_send(how);
+    }
 }
 
-/// Starts a worker process. It ends when its connection does; it is in a group of its own, so that Ctrl-C is ours to handle.
-fn spawn(
-    number: u32,
+/// Kills workers that were declared lost, so that they are started again: they may be stopped, or stuck.
+async fn kill_lost(mut lost: mpsc::Receiver<u32>) {
+    while let Some(process_id) = lost.recv().await {
+        if let Ok(process_id) = i32::try_from(process_id) {
+            let _gone = killpg(Pid::from_raw(process_id), Signal::SIGKILL);
+        }
+    }
+}
+
+/// Starts a worker again when it ends, a few times, until told to stop; then sees it end.
+async fn supervise(start: Start, mut worker: Worker, stop: CancellationToken, end: mpsc::Sender<String>) {
+    let delays =
+        ExponentialBuilder::default().with_min_delay(RESTART_DELAY).with_max_times(RESTARTS).with_jitter();
+    for delay in delays.build() {
+        let how = worker.ended(&stop).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        tracing::warn!("worker {} {how}; it is started again", start.name);
+        tokio::time::sleep(delay).await;
+        worker = match start.spawn() {
+            Ok(worker) => worker,
+            Err(error) => {
+                let _stopping =
+                    end.try_send(format!("worker {} cannot be started again: {error}", start.name));
+                return;
+            }
+        };
+    }
+    let how = worker.ended(&stop).await;
+    let _stopping =
+        end.try_send(format!("worker {} {how}, after it was started again {RESTARTS} times", start.name));
+}
+
+/// What it takes to start a worker process.
+struct Start {
+    name: String,
     slots: NonZeroU32,
-    socket: &Path,
+    socket: PathBuf,
     log_level: Level,
-    end: mpsc::Sender<String>,
-) -> io::Result<Worker> {
-    let name = format!("local-{number}");
-    let slots = slots.to_string();
-    let words: [&[u8]; 10] = [
-        b"poolmap",
-        b"worker",
-        b"--socket",
-        socket.as_os_str().as_bytes(),
-        b"--name",
-        name.as_bytes(),
-        b"--slots",
-        slots.as_bytes(),
-        b"--log-level",
-        log_level.word().as_bytes(),
-    ];
-    let arguments = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
-    let variables = std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));
-    let environment = variables.map(CString::new).collect::<Result<Vec<_>, _>>()?;
-    let null = std::fs::File::open("/dev/null")?;
-    let stderr = io::stderr();
-    let spawn = os::Spawn {
-        program: &os::Program::find(crate::THIS_PROGRAM, None)?,
-        arguments: &arguments,
-        environment: &environment,
-        directory: None,
-        descriptors: &[(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)],
-        own_group: true,
-        die_with_parent: false,
-    };
-    let pid = spawn.start().map_err(|error| error.error)?;
-    let notice = os::exit_notice(pid)?;
-    let (sender, ended) = oneshot::channel();
-    tokio::spawn(async move {
-        let _readable = notice.readable().await;
-        let how = os::wait(pid).map_or_else(|error| error.to_string(), |status| status.to_string());
-        let _stopping = end.try_send(format!("worker {name} ended ({how})"));
-        let _stopping = sender.send(());
-    });
-    Ok(Worker { group: Some(pid), ended })
+}
+
+/// A worker process; it leads a group of its own.
+struct Worker {
+    pid: Pid,
+    notice: os::ExitNotice,
+}
+
+impl Start {
+    /// Starts the process. It ends when its connection does; in a group of its own, it leaves Ctrl-C to us.
+    fn spawn(&self) -> io::Result<Worker> {
+        let slots = self.slots.to_string();
+        let words: [&[u8]; 10] = [
+            b"poolmap",
+            b"worker",
+            b"--socket",
+            self.socket.as_os_str().as_bytes(),
+            b"--name",
+            self.name.as_bytes(),
+            b"--slots",
+            slots.as_bytes(),
+            b"--log-level",
+            self.log_level.word().as_bytes(),
+        ];
+        let arguments = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let variables =
+            std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));
+        let environment = variables.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let null = std::fs::File::open("/dev/null")?;
+        let stderr = io::stderr();
+        let spawn = os::Spawn {
+            program: &os::Program::find(crate::THIS_PROGRAM, None)?,
+            arguments: &arguments,
+            environment: &environment,
+            directory: None,
+            descriptors: &[(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)],
+            own_group: true,
+            die_with_parent: false,
+        };
+        let pid = spawn.start().map_err(|error| error.error)?;
+        Ok(Worker { pid, notice: os::exit_notice(pid)? })
+    }
+}
+
+impl Worker {
+    /// Waits for its end and says how it ended; once told to stop, it must end soon.
+    async fn ended(&self, stop: &CancellationToken) -> String {
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
+        };
+        tokio::select! {
+            _readable = self.notice.readable() => {}
+            () = overdue => {
+                tracing::warn!("a worker did not end by itself and is killed");
+                let _gone = killpg(self.pid, Signal::SIGKILL);
+                let _readable = self.notice.readable().await;
+            }
+        }
+        os::wait(self.pid)
+            .map_or_else(|error| error.to_string(), |(status, _peak)| format!("ended ({status})"))
+    }
 }

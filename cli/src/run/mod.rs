@@ -4,7 +4,9 @@
 //! thread that reads input to a thread that writes results ([`stream`]).
 
 mod args;
+mod contradictions;
 mod function;
+mod limits;
 mod local;
 mod plan;
 mod stream;
@@ -12,7 +14,7 @@ mod stream;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
-use poolmap_client::{Backend, Client, JobEnd, Transport};
+use poolmap_client::{Backend, Client, Transport};
 use poolmap_worker::runtime::native::Registry;
 use poolmap_worker::sizing::detect;
 
@@ -23,7 +25,7 @@ use self::plan::Plan;
 use self::stream::{Ended, Streams};
 use crate::exit::{Failure, INTERRUPTED, TASK_FAILED, say};
 use crate::log::Level;
-use crate::output::{Counts, Progress};
+use crate::output::Progress;
 
 /// Runs the job that the arguments describe.
 pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
@@ -51,11 +53,12 @@ fn shape(args: &RunArgs, target: &Target) -> Shape {
     tracing::info!("{}", rule.explain(&machine));
     let slots = rule.size(&machine).slots;
     let is_alone = slots.get() == 1 && args.workers().get() == 1;
-    let default =
-        if target.is_native() && is_alone && !args.recycles() { Backend::Inline } else { Backend::Process };
+    let needs_child = args.recycles() || args.limits().timeout().is_some();
+    let is_inline = target.is_native() && is_alone && !needs_child;
+    let default = if is_inline { Backend::Inline } else { Backend::Process };
     let backend = args.backend().unwrap_or(default);
     let slots = if backend == Backend::Inline { NonZeroU32::MIN } else { slots };
-    Shape { workers: args.workers(), slots, backend }
+    Shape { workers: args.workers(), slots, backend, worker_timeout: args.limits().worker_timeout() }
 }
 
 /// Runs a planned job to its end, whatever that is, and leaves no process behind.
@@ -73,22 +76,21 @@ async fn job(plan: Plan, mut local: Local) -> Result<ExitCode, Failure> {
 
 fn conclude(name: &str, ended: Ended) -> Result<ExitCode, Failure> {
     let Ended { counts, end, was_interrupted, input } = ended;
-    if let Some(JobEnd { error, .. }) = end
-        && !error.is_empty()
-    {
-        return Err(Failure::Job { function: name.to_owned(), reason: error });
+    let end = end.unwrap_or_default();
+    if !end.error.is_empty() {
+        return Err(Failure::Job { function: name.to_owned(), reason: end.error });
     }
     if was_interrupted {
         say(&format!("interrupted: {counts}"));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    tell_failures(&counts);
-    input?;
-    Ok(if counts.failed() > 0 { ExitCode::from(TASK_FAILED) } else { ExitCode::SUCCESS })
-}
-
-fn tell_failures(counts: &Counts) {
+    if !end.stopped.is_empty() {
+        say(&format!("the job was stopped: {}", end.stopped));
+    }
     if counts.failed() > 0 {
         say(&counts.to_string());
     }
+    input?;
+    let all_succeeded = counts.failed() == 0 && end.stopped.is_empty();
+    Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::from(TASK_FAILED) })
 }

@@ -40,13 +40,13 @@ impl Plan {
             tags: args.has_tags().then(|| Arc::new(Tags::default())),
         };
         let name = target.name.clone();
-        let spec = JobSpec {
+        let spec = args.limits().apply(JobSpec {
             name: name.clone(),
             function: Some(target.into_message(tasks.columns())),
             child: Some(args.child_options(backend)?),
             details: args.has_details(),
             ..JobSpec::default()
-        };
+        });
         Ok(Self {
             name,
             spec,

@@ -58,3 +58,27 @@ fn a_cancelled_job_takes_no_more_tasks() {
     assert_eq!(story.scheduler.ignored().requests, 1);
     assert_eq!(story.ended(1, 1, 1, MS), [deliver(1, 0, 1), job_done(1)]);
 }
+
+#[test]
+fn what_runs_is_stopped_if_asked_for() {
+    let mut story = Story::with_workers(&[1]);
+    story.job(1, in_batches_of(3), 10);
+    story.ended(1, 1, 1, MS);
+    assert_eq!(story.killed(1), [cancel(1, 6, 4), stop(1, 1), stop(1, 2)]);
+    assert_eq!(story.returned(1, 1, 1), [cancel(1, 1, 2)], "one ran, one had not begun");
+    assert_eq!(story.ended(1, 2, 1, MS), [deliver(1, 3, 1)], "it ended before it heard");
+    assert_eq!(story.returned(1, 2, 1), [cancel(1, 4, 2), job_done(1)]);
+}
+
+#[test]
+fn a_job_that_was_cancelled_gently_may_be_stopped_for_good() {
+    let mut story = Story::with_workers(&[1]);
+    story.job(1, ordinary(), 1);
+    story.begun(1, 1);
+    assert_eq!(story.cancelled(1), []);
+    assert_eq!(story.killed(1), [stop(1, 1)]);
+    assert_eq!(story.killed(1), []);
+    assert_eq!(story.cancelled(1), []);
+    assert_eq!(story.scheduler.ignored().requests, 2);
+    assert_eq!(story.returned(1, 1, 0), [cancel(1, 0, 1), job_done(1)]);
+}

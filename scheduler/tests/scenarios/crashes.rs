@@ -69,3 +69,26 @@ fn a_retry_that_did_not_begin_keeps_its_attempt() {
     assert_eq!(story.leaves(1), []);
     assert_eq!(story.joins(2, 1), [attempt(2, 3, 1, 0, 1, 2)]);
 }
+
+#[test]
+fn a_worker_that_is_taken_away_costs_an_attempt_and_no_crash() {
+    let mut story = Story::new();
+    story.job(1, ordinary(), 1);
+    for life in 1..=5 {
+        assert_eq!(story.joins(life, 1), [attempt(life, life, 1, 0, 1, life as u32)]);
+        story.begun(life, life);
+        assert_eq!(story.retires(life), []);
+    }
+}
+
+#[test]
+fn crashes_and_failures_are_counted_apart() {
+    let mut story = Story::with_workers(&[1]);
+    let options = poolmap_scheduler::JobOptions { retries: 2, ..ordinary() };
+    story.job(1, options, 1);
+    assert_eq!(story.crashed(1, 1, 0), [attempt(1, 2, 1, 0, 1, 2)]);
+    assert_eq!(story.failed(1, 2, 1, &[0]), [attempt(1, 3, 1, 0, 1, 3)]);
+    assert_eq!(story.crashed(1, 3, 0), [attempt(1, 4, 1, 0, 1, 4)]);
+    assert_eq!(story.failed(1, 4, 1, &[0]), [attempt(1, 5, 1, 0, 1, 5)]);
+    assert_eq!(story.crashed(1, 5, 0), [fail(1, 0, 5), job_done(1)], "the third crash");
+}

@@ -16,7 +16,7 @@ pub(crate) struct Story {
 
 /// Options of an ordinary job.
 pub(crate) fn ordinary() -> JobOptions {
-    JobOptions { priority: 0, crash_limit: 3, max_tasks_per_child: None }
+    JobOptions::default()
 }
 
 /// An ordinary job of a higher (or lower) priority.
@@ -61,8 +61,18 @@ impl Story {
         self.when(Event::WorkerJoined { worker: WorkerId(worker), slots })
     }
 
+    /// A worker is lost, and what ran there may be the reason.
     pub(crate) fn leaves(&mut self, worker: u64) -> Vec<Action> {
-        self.when(Event::WorkerLeft { worker: WorkerId(worker) })
+        self.when(Event::WorkerLeft { worker: WorkerId(worker), is_blamed: true })
+    }
+
+    /// A worker is taken away.
+    pub(crate) fn retires(&mut self, worker: u64) -> Vec<Action> {
+        self.when(Event::WorkerLeft { worker: WorkerId(worker), is_blamed: false })
+    }
+
+    pub(crate) fn drains(&mut self, worker: u64) -> Vec<Action> {
+        self.when(Event::WorkerDraining { worker: WorkerId(worker) })
     }
 
     /// A job with one chunk of tasks, closed.
@@ -86,7 +96,12 @@ impl Story {
     }
 
     pub(crate) fn cancelled(&mut self, job: u64) -> Vec<Action> {
-        self.when(Event::JobCancelled { job: JobId(job) })
+        self.when(Event::JobCancelled { job: JobId(job), kills_running: false })
+    }
+
+    /// Cancels a job with all that runs.
+    pub(crate) fn killed(&mut self, job: u64) -> Vec<Action> {
+        self.when(Event::JobCancelled { job: JobId(job), kills_running: true })
     }
 
     pub(crate) fn held(&mut self, job: u64, held: bool) -> Vec<Action> {
@@ -101,7 +116,17 @@ impl Story {
     pub(crate) fn ended(&mut self, worker: u64, batch: u64, count: u32, each_ns: u64) -> Vec<Action> {
         let busy_ns = u64::from(count) * each_ns;
         self.now.0 += busy_ns;
-        self.when(Event::Ended { worker: WorkerId(worker), batch: BatchId(batch), count, busy_ns })
+        self.reports(worker, batch, count, busy_ns, &[])
+    }
+
+    /// So many tasks ended in no time, and these of them failed.
+    pub(crate) fn failed(&mut self, worker: u64, batch: u64, count: u32, failed: &[u32]) -> Vec<Action> {
+        self.reports(worker, batch, count, 0, failed)
+    }
+
+    fn reports(&mut self, worker: u64, batch: u64, count: u32, busy_ns: u64, failed: &[u32]) -> Vec<Action> {
+        let (worker, batch, failed) = (WorkerId(worker), BatchId(batch), failed.to_vec());
+        self.when(Event::Ended { worker, batch, count, busy_ns, failed })
     }
 
     pub(crate) fn returned(&mut self, worker: u64, batch: u64, length: u32) -> Vec<Action> {
@@ -110,6 +135,10 @@ impl Story {
 
     pub(crate) fn crashed(&mut self, worker: u64, batch: u64, offset: u32) -> Vec<Action> {
         self.when(Event::Crashed { worker: WorkerId(worker), batch: BatchId(batch), offset })
+    }
+
+    pub(crate) fn evicted(&mut self, worker: u64, batch: u64, offset: u32) -> Vec<Action> {
+        self.when(Event::Evicted { worker: WorkerId(worker), batch: BatchId(batch), offset })
     }
 }
 
@@ -128,8 +157,18 @@ pub(crate) fn take_back(worker: u64, batch: u64, count: u32) -> Action {
     Action::TakeBack { worker: WorkerId(worker), batch: BatchId(batch), count }
 }
 
+pub(crate) fn stop(worker: u64, batch: u64) -> Action {
+    Action::Stop { worker: WorkerId(worker), batch: BatchId(batch) }
+}
+
+/// Outcomes of a whole report, first attempt.
 pub(crate) fn deliver(job: u64, first: u64, count: u32) -> Action {
-    Action::Deliver { job: JobId(job), first, count, attempt: 1 }
+    deliver_part(job, first, 0, count, 1)
+}
+
+/// Outcomes from `offset` on of a report.
+pub(crate) fn deliver_part(job: u64, first: u64, offset: u32, count: u32, attempt: u32) -> Action {
+    Action::Deliver { job: JobId(job), first, offset, count, attempt }
 }
 
 pub(crate) fn fail(job: u64, index: u64, attempt: u32) -> Action {
@@ -138,6 +177,10 @@ pub(crate) fn fail(job: u64, index: u64, attempt: u32) -> Action {
 
 pub(crate) fn cancel(job: u64, first: u64, count: u64) -> Action {
     Action::Cancel { job: JobId(job), first, count }
+}
+
+pub(crate) fn halted(job: u64) -> Action {
+    Action::JobHalted { job: JobId(job) }
 }
 
 pub(crate) fn job_done(job: u64) -> Action {

@@ -14,7 +14,7 @@ fn reports_of_a_finished_batch_are_late() {
     assert_eq!(story.returned(1, 1, 0), []);
     assert_eq!(story.crashed(1, 1, 0), []);
     assert_eq!(story.begun(1, 1), []);
-    assert_eq!(story.scheduler.ignored().reports, 4);
+    assert_eq!((story.scheduler.ignored().wrong, story.scheduler.ignored().late), (0, 4));
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn a_lost_worker_that_still_speaks_is_not_heard() {
     assert_eq!(story.leaves(1), [attempt(2, 2, 1, 0, 1, 2)]);
     assert_eq!(story.ended(1, 1, 1, MS), [], "its outcome is void");
     assert_eq!(story.leaves(1), []);
-    assert_eq!(story.scheduler.ignored().reports, 2);
+    assert_eq!(story.scheduler.ignored().reports(), 2);
 }
 
 #[test]
@@ -42,7 +42,11 @@ fn a_report_that_says_too_much_has_no_effect_at_all() {
     assert_eq!(story.crashed(1, 1, 1), [], "a task that has ended");
     assert_eq!(story.crashed(1, 1, 3), [], "not the next one");
     assert_eq!(story.begun(1, 1), [], "said before");
-    assert_eq!(story.scheduler.ignored().reports, 8);
+    assert_eq!(story.failed(1, 1, 2, &[2]), [], "a failure beyond those that ended");
+    assert_eq!(story.failed(1, 1, 2, &[1, 0]), [], "failures in disorder");
+    assert_eq!(story.failed(1, 1, 2, &[0, 0]), [], "a failure twice");
+    assert_eq!(story.begun(1, 99), [], "a batch that was never handed out");
+    assert_eq!((story.scheduler.ignored().wrong, story.scheduler.ignored().late), (12, 0));
     assert_eq!(story.scheduler.task_counts(poolmap_scheduler::JobId(1)), before);
 }
 
@@ -63,7 +67,7 @@ fn a_worker_cannot_claim_more_time_than_has_passed() {
     story.after(MS);
     let mut actions = Vec::new();
     let (worker, batch) = (WorkerId(1), poolmap_scheduler::BatchId(1));
-    let event = Event::Ended { worker, batch, count: 1, busy_ns: u64::MAX };
+    let event = Event::Ended { worker, batch, count: 1, busy_ns: u64::MAX, failed: Vec::new() };
     story.scheduler.handle(Time(MS), event, &mut actions);
     assert_eq!(actions, [deliver(1, 0, 1), assign(1, 3, 1, 2, 4)], "as for a millisecond");
 }

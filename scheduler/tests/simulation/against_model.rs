@@ -1,9 +1,9 @@
 //! The scheduler against the naive model: any events in any order, sensible or not.
 
-use poolmap_scheduler::{BatchId, Config, Event, JobId, JobOptions, Time, WorkerId};
+use poolmap_scheduler::{BatchId, Config, Event, Halt, JobId, JobOptions, Time, WorkerId};
 use proptest::prelude::*;
 
-use crate::ledger::Checked;
+use crate::checked::Checked;
 
 /// An event whose batch and counts are still to be fitted to what is in flight when its turn comes.
 #[derive(Clone, Debug)]
@@ -19,7 +19,9 @@ enum ReportKind {
     Begun,
     Ended,
     Returned,
+    Failed,
     Crashed,
+    Evicted,
 }
 
 fn job() -> impl Strategy<Value = JobId> {
@@ -35,11 +37,23 @@ fn batch() -> impl Strategy<Value = BatchId> {
 }
 
 fn options() -> impl Strategy<Value = JobOptions> {
-    (-1..=1, 1..=3_u32, prop::option::of(1..=5_u32)).prop_map(
-        |(priority, crash_limit, max_tasks_per_child)| JobOptions {
-            priority,
-            crash_limit,
-            max_tasks_per_child,
+    let halt = prop_oneof![
+        4 => Just(Halt::Never),
+        1 => (1..5_u64).prop_map(Halt::AfterFailures),
+        1 => (1..100_u8).prop_map(|percent| Halt::AfterShare { percent }),
+    ];
+    let retries = (0..=2_u32, prop_oneof![Just(0), 0..40_000_000_u64]);
+    (-1..=1, 1..=3_u32, prop::option::of(1..=5_u32), retries, halt, any::<bool>()).prop_map(
+        |(priority, crash_limit, max_tasks_per_child, (retries, retry_delay_ns), halt, speculate)| {
+            JobOptions {
+                priority,
+                crash_limit,
+                max_tasks_per_child,
+                retries,
+                retry_delay_ns,
+                halt,
+                speculate,
+            }
         },
     )
 }
@@ -49,20 +63,24 @@ fn request() -> impl Strategy<Value = Event> {
         2 => (job(), options()).prop_map(|(job, options)| Event::JobSubmitted { job, options }),
         6 => (job(), 0..30_u32).prop_map(|(job, count)| Event::TasksAdded { job, count }),
         1 => job().prop_map(|job| Event::JobClosed { job }),
-        1 => job().prop_map(|job| Event::JobCancelled { job }),
+        1 => (job(), any::<bool>())
+            .prop_map(|(job, kills_running)| Event::JobCancelled { job, kills_running }),
         2 => (job(), any::<bool>()).prop_map(|(job, held)| Event::JobHeld { job, held }),
         3 => (worker(), 1..=3_u32).prop_map(|(worker, slots)| Event::WorkerJoined { worker, slots }),
-        1 => worker().prop_map(|worker| Event::WorkerLeft { worker }),
+        1 => worker().prop_map(|worker| Event::WorkerDraining { worker }),
+        2 => (worker(), any::<bool>())
+            .prop_map(|(worker, is_blamed)| Event::WorkerLeft { worker, is_blamed }),
         1 => Just(Event::TimePassed),
     ]
 }
 
 fn wild_report() -> impl Strategy<Value = Event> {
-    (worker(), batch(), any::<u32>(), 0..4).prop_map(|(worker, batch, number, kind)| match kind {
+    (worker(), batch(), any::<u32>(), 0..5).prop_map(|(worker, batch, number, kind)| match kind {
         0 => Event::Begun { worker, batch },
-        1 => Event::Ended { worker, batch, count: number, busy_ns: u64::MAX },
+        1 => Event::Ended { worker, batch, count: number, busy_ns: u64::MAX, failed: vec![number] },
         2 => Event::Returned { worker, batch, length: number },
-        _ => Event::Crashed { worker, batch, offset: number },
+        3 => Event::Crashed { worker, batch, offset: number },
+        _ => Event::Evicted { worker, batch, offset: number },
     })
 }
 
@@ -71,7 +89,9 @@ fn step() -> impl Strategy<Value = Step> {
         Just(ReportKind::Begun),
         Just(ReportKind::Ended),
         Just(ReportKind::Returned),
-        Just(ReportKind::Crashed)
+        Just(ReportKind::Failed),
+        Just(ReportKind::Crashed),
+        Just(ReportKind::Evicted)
     ];
     prop_oneof![
         4 => request().prop_map(Step::Plain),
@@ -91,14 +111,23 @@ fn event(step: Step, checked: &Checked, now: u64) -> Option<Event> {
     let number = part % (batch.length + 1);
     Some(match kind {
         ReportKind::Begun => Event::Begun { worker, batch: id },
-        ReportKind::Ended => {
-            Event::Ended { worker, batch: id, count: number, busy_ns: u64::from(part) % (now + 1) }
+        ReportKind::Ended => Event::Ended {
+            worker,
+            batch: id,
+            count: number,
+            busy_ns: u64::from(part) % (now + 1),
+            failed: Vec::new(),
+        },
+        ReportKind::Failed => {
+            let failed = (0..number).filter(|offset| part >> (offset % 32) & 1 == 1).collect();
+            Event::Ended { worker, batch: id, count: number, busy_ns: 0, failed }
         }
         ReportKind::Returned => Event::Returned { worker, batch: id, length: number },
         ReportKind::Crashed => {
             let offset = if part % 4 == 0 { number } else { batch.done };
             Event::Crashed { worker, batch: id, offset }
         }
+        ReportKind::Evicted => Event::Evicted { worker, batch: id, offset: batch.done },
     })
 }
 

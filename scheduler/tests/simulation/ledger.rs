@@ -1,90 +1,53 @@
 //! The naive model: a record for every task, and what each event must do to it. It knows nothing of policy;
-//! where the scheduler has a choice (who gets what, and when) it checks that the choice is legal.
+//! where the scheduler has a choice (who gets what, and when) `legality` checks that the choice is legal.
 
 use std::collections::BTreeMap;
 
-use poolmap_scheduler::{
-    Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, TaskCounts, Time, WorkerId,
-};
+use poolmap_scheduler::{BatchId, Event, Halt, JobId, JobOptions, TaskCounts, WorkerId};
 
-/// Where a task is.
+use crate::records::{Batch, Job, Place, Task, Told, Worker, is_plain};
+
+/// How an attempt ended that is not the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Queued,
-    InFlight(BatchId),
-    Done,
-}
-
-#[derive(Clone, Debug)]
-struct Task {
-    place: Place,
-    chunk: usize,
-    crashes: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Job {
-    options: JobOptions,
-    tasks: Vec<Task>,
-    chunks: usize,
-    counts: TaskCounts,
-    is_closed: bool,
-    is_cancelled: bool,
-    is_held: bool,
-}
-
-/// A batch in flight.
-#[derive(Clone, Debug)]
-pub(crate) struct Batch {
-    pub(crate) job: JobId,
-    pub(crate) worker: WorkerId,
-    pub(crate) first: u64,
-    pub(crate) length: u32,
-    pub(crate) done: u32,
-    pub(crate) has_begun: bool,
-}
-
-impl Batch {
-    fn indexes(&self, from: u32) -> impl Iterator<Item = u64> + use<> {
-        self.first + u64::from(from)..self.first + u64::from(self.length)
-    }
-}
-
-/// What is told to whoever reads a job, task by task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Told {
-    Value { job: JobId, index: u64, attempt: u32 },
-    Failure { job: JobId, index: u64, attempt: u32 },
-    Cancelled { job: JobId, index: u64 },
-    Done { job: JobId },
+enum End {
+    Crashed,
+    Evicted,
+    Lost,
 }
 
 /// Everything that was told to the scheduler and what it must have said.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    jobs: BTreeMap<JobId, Job>,
+    pub(crate) now: u64,
+    pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) batches: BTreeMap<BatchId, Batch>,
-    pub(crate) workers: BTreeMap<WorkerId, u32>,
-    last_batch: u64,
-    ignored: u64,
-    told: Vec<Told>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) last_batch: u64,
+    pub(crate) eviction_limit: u32,
+    pub(crate) halt_judged_from: u64,
+    pub(crate) ignored: u64,
+    pub(crate) told: Vec<Told>,
+    /// Reasons that there were to run a task once more.
+    pub(crate) causes: BTreeMap<(JobId, u64), u32>,
 }
 
 impl Ledger {
     /// Applies an event; afterwards `told` holds what must be told because of it.
-    fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &Event) {
         let effective = match *event {
             Event::JobSubmitted { job, ref options } => self.submit(job, options),
             Event::TasksAdded { job, count } => self.add(job, count),
             Event::JobClosed { job } => self.close(job),
-            Event::JobCancelled { job } => self.cancel(job),
+            Event::JobCancelled { job, kills_running } => self.cancel(job, kills_running),
             Event::JobHeld { job, held } => self.jobs.get_mut(&job).map(|job| job.is_held = held),
             Event::WorkerJoined { worker, slots } => self.join(worker, slots),
-            Event::WorkerLeft { worker } => self.leave(worker),
+            Event::WorkerDraining { worker } => self.drain(worker),
+            Event::WorkerLeft { worker, is_blamed } => self.leave(worker, is_blamed),
             Event::Begun { worker, batch } => self.begin(worker, batch),
-            Event::Ended { worker, batch, count, .. } => self.end(worker, batch, count),
+            Event::Ended { worker, batch, count, ref failed, .. } => self.end(worker, batch, count, failed),
             Event::Returned { worker, batch, length } => self.give_back(worker, batch, length),
-            Event::Crashed { worker, batch, offset } => self.crash(worker, batch, offset),
+            Event::Crashed { worker, batch, offset } => self.child_died(worker, batch, offset, End::Crashed),
+            Event::Evicted { worker, batch, offset } => self.child_died(worker, batch, offset, End::Evicted),
             Event::TimePassed => Some(()),
         };
         self.ignored += u64::from(effective.is_none());
@@ -100,8 +63,11 @@ impl Ledger {
             tasks: Vec::new(),
             chunks: 0,
             counts: TaskCounts::default(),
+            ready: 0,
+            failed: 0,
             is_closed: false,
             is_cancelled: false,
+            is_killed: false,
             is_held: false,
         };
         self.jobs.insert(id, job);
@@ -110,9 +76,19 @@ impl Ledger {
 
     fn add(&mut self, id: JobId, count: u32) -> Option<()> {
         let job = self.jobs.get_mut(&id).filter(|job| !job.is_closed)?;
-        let task = Task { place: Place::Queued, chunk: job.chunks, crashes: 0 };
+        let task = Task {
+            place: Place::Queued,
+            chunk: job.chunks,
+            crashes: 0,
+            failures: 0,
+            evictions: 0,
+            next_attempt: 1,
+            last_attempt: 0,
+            not_before: 0,
+        };
         job.tasks.extend((0..count).map(|_| task.clone()));
         job.counts.queued += u64::from(count);
+        job.ready += u64::from(count);
         job.chunks += 1;
         Some(())
     }
@@ -123,26 +99,38 @@ impl Ledger {
         Some(())
     }
 
-    fn cancel(&mut self, id: JobId) -> Option<()> {
-        let job = self.jobs.get_mut(&id).filter(|job| !job.is_cancelled)?;
-        (job.is_closed, job.is_cancelled) = (true, true);
+    fn cancel(&mut self, id: JobId, kills: bool) -> Option<()> {
+        self.jobs.get(&id).filter(|job| !job.is_cancelled || (kills && !job.is_killed))?;
+        self.stop(id, kills);
+        Some(())
+    }
+
+    fn stop(&mut self, id: JobId, kills: bool) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        (job.is_closed, job.is_cancelled, job.is_killed) = (true, true, kills);
         let queued =
             (0..job.tasks.len() as u64).filter(|&index| job.tasks[index as usize].place == Place::Queued);
         for index in queued.collect::<Vec<_>>() {
-            self.put_back(id, index);
+            self.tell(id, index, Told::Cancelled { job: id, index });
         }
-        Some(())
+        let in_flight = self.batches.iter().filter(|(_, batch)| batch.job == id && !batch.is_void && kills);
+        self.told.extend(in_flight.map(|(&batch, _)| Told::Stop { batch }));
     }
 
     fn join(&mut self, id: WorkerId, slots: u32) -> Option<()> {
         if self.workers.contains_key(&id) {
             return None;
         }
-        self.workers.insert(id, slots);
+        self.workers.insert(id, Worker { slots, is_draining: false });
         Some(())
     }
 
-    fn known(&self, worker: WorkerId, id: BatchId) -> Option<&Batch> {
+    fn drain(&mut self, id: WorkerId) -> Option<()> {
+        self.workers.get_mut(&id).filter(|worker| !worker.is_draining)?.is_draining = true;
+        Some(())
+    }
+
+    pub(crate) fn known(&self, worker: WorkerId, id: BatchId) -> Option<&Batch> {
         self.batches.get(&id).filter(|batch| batch.worker == worker)
     }
 
@@ -152,65 +140,148 @@ impl Ledger {
         Some(())
     }
 
-    fn end(&mut self, worker: WorkerId, id: BatchId, count: u32) -> Option<()> {
-        let batch =
-            self.known(worker, id).filter(|batch| (1..=batch.length - batch.done).contains(&count))?.clone();
-        for index in batch.indexes(batch.done).take(count as usize) {
-            let attempt = self.jobs[&batch.job].tasks[index as usize].crashes + 1;
-            self.tell(batch.job, index, Told::Value { job: batch.job, index, attempt });
+    fn end(&mut self, worker: WorkerId, id: BatchId, count: u32, failed: &[u32]) -> Option<()> {
+        let fits = |batch: &&Batch| (1..=batch.length - batch.done).contains(&count);
+        let batch = self.known(worker, id).filter(fits)?.clone();
+        if !failed.windows(2).all(|pair| pair[0] < pair[1]) || failed.iter().any(|&offset| offset >= count) {
+            return None;
         }
-        let batch = self.batches.get_mut(&id)?;
-        batch.done += count;
-        batch.has_begun = true;
+        if batch.is_void {
+            self.batches.remove(&id);
+            return Some(());
+        }
+        let entry = self.batches.get_mut(&id)?;
+        entry.done += count;
+        entry.has_begun = true;
+        for (offset, index) in (0..count).zip(batch.indexes(batch.done)) {
+            let has_failed = failed.contains(&offset);
+            if has_failed && self.may_retry(batch.job, index) {
+                self.fail_once(&batch, index);
+            } else {
+                self.jobs.get_mut(&batch.job)?.failed += u64::from(has_failed);
+                let attempt = batch.attempt;
+                self.tell(batch.job, index, Told::Outcome { job: batch.job, index, attempt, offset });
+                self.void(batch.twin);
+            }
+        }
         Some(())
+    }
+
+    fn may_retry(&self, id: JobId, index: u64) -> bool {
+        let job = &self.jobs[&id];
+        job.tasks[index as usize].failures < job.options.retries && !job.is_cancelled
+    }
+
+    fn fail_once(&mut self, batch: &Batch, index: u64) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&batch.job) else { return };
+        let doublings = job.tasks[index as usize].failures;
+        let task = &mut job.tasks[index as usize];
+        task.failures += 1;
+        if batch.twin.is_none() {
+            task.not_before = now + (job.options.retry_delay_ns << doublings) / 4 * 3;
+        }
+        self.try_again(batch, index);
+    }
+
+    /// The attempt is over without an outcome: the task waits, unless its copy runs.
+    fn try_again(&mut self, batch: &Batch, index: u64) {
+        *self.causes.entry((batch.job, index)).or_default() += 1;
+        if !self.leave_to_twin(batch) {
+            let task = self.task(batch.job, index);
+            task.next_attempt = task.last_attempt + 1;
+            self.put_back(batch.job, index);
+        }
+    }
+
+    fn task(&mut self, job: JobId, index: u64) -> &mut Task {
+        &mut self.jobs.get_mut(&job).expect("the job is known").tasks[index as usize]
+    }
+
+    fn leave_to_twin(&mut self, batch: &Batch) -> bool {
+        let Some(id) = batch.twin else { return false };
+        let twin = self.batches.get_mut(&id).expect("a twin is in flight");
+        twin.twin = None;
+        let index = twin.first + u64::from(twin.done);
+        self.task(batch.job, index).place = Place::InFlight(id);
+        true
+    }
+
+    fn void(&mut self, twin: Option<BatchId>) {
+        if let Some((id, batch)) = twin.and_then(|id| Some((id, self.batches.get_mut(&id)?))) {
+            (batch.is_void, batch.twin) = (true, None);
+            self.told.push(Told::Stop { batch: id });
+        }
     }
 
     fn give_back(&mut self, worker: WorkerId, id: BatchId, length: u32) -> Option<()> {
         let batch =
             self.known(worker, id).filter(|batch| (batch.done..=batch.length).contains(&length))?.clone();
+        self.batches.get_mut(&id)?.length = length;
+        if batch.is_void || (length == batch.done && self.leave_to_twin(&batch)) {
+            return Some(());
+        }
         for index in batch.indexes(length) {
+            self.task(batch.job, index).next_attempt = batch.attempt;
             self.put_back(batch.job, index);
         }
-        self.batches.get_mut(&id)?.length = length;
         Some(())
     }
 
-    fn crash(&mut self, worker: WorkerId, id: BatchId, offset: u32) -> Option<()> {
+    fn child_died(&mut self, worker: WorkerId, id: BatchId, offset: u32, end: End) -> Option<()> {
         let batch = self.known(worker, id).filter(|batch| batch.done == offset)?.clone();
-        self.lose(id, &batch, true);
+        self.lose(id, &batch, Some(end));
         Some(())
     }
 
-    fn leave(&mut self, id: WorkerId) -> Option<()> {
-        self.workers.remove(&id)?;
+    fn leave(&mut self, id: WorkerId, is_blamed: bool) -> Option<()> {
+        let worker = self.workers.remove(&id)?;
+        let end = if is_blamed && !worker.is_draining { End::Crashed } else { End::Lost };
         let lost: Vec<_> = self.batches.iter().filter(|(_, batch)| batch.worker == id).collect();
-        for (id, batch) in lost.into_iter().map(|(&id, batch)| (id, batch.clone())).collect::<Vec<_>>() {
-            self.lose(id, &batch, batch.has_begun);
+        let lost: Vec<_> = lost.into_iter().map(|(&id, batch)| (id, batch.clone())).collect();
+        for (id, batch) in lost.into_iter().rev() {
+            // What was told of it may be lost too: any of its tasks may have run.
+            for index in batch.indexes(batch.done) {
+                *self.causes.entry((batch.job, index)).or_default() += 1;
+            }
+            // A twin on the same worker may have been lost just before.
+            let twin = self.batches[&id].twin;
+            self.lose(id, &Batch { twin, ..batch.clone() }, batch.has_begun.then_some(end));
         }
         Some(())
     }
 
-    fn lose(&mut self, id: BatchId, batch: &Batch, blame: bool) {
+    fn lose(&mut self, id: BatchId, batch: &Batch, end: Option<End>) {
         self.batches.remove(&id);
+        if batch.is_void {
+            return;
+        }
         let mut indexes = batch.indexes(batch.done);
-        let blamed = if blame { indexes.next() } else { None };
-        if let Some(index) = blamed {
-            self.blame(batch.job, index);
+        if let Some(end) = end {
+            indexes.next().into_iter().for_each(|index| self.blame(batch, index, end));
+        } else if batch.twin.is_some() {
+            self.leave_to_twin(batch);
+            return;
         }
         for index in indexes {
+            self.task(batch.job, index).next_attempt = batch.attempt;
             self.put_back(batch.job, index);
         }
     }
 
-    fn blame(&mut self, id: JobId, index: u64) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+    fn blame(&mut self, batch: &Batch, index: u64, end: End) {
+        let (limit, has_twin) = (self.eviction_limit, batch.twin.is_some());
+        let job = self.jobs.get_mut(&batch.job).expect("the job is known");
         let task = &mut job.tasks[index as usize];
-        task.crashes += 1;
-        let attempt = task.crashes;
-        if attempt < job.options.crash_limit || job.is_cancelled {
-            self.put_back(id, index);
+        task.crashes += u32::from(end == End::Crashed);
+        task.evictions += u32::from(end == End::Evicted && !has_twin);
+        let is_spent = task.crashes >= job.options.crash_limit || task.evictions >= limit;
+        if is_spent && !has_twin && !job.is_cancelled {
+            job.failed += 1;
+            let attempt = batch.attempt;
+            self.tell(batch.job, index, Told::Failure { job: batch.job, index, attempt });
         } else {
-            self.tell(id, index, Told::Failure { job: id, index, attempt });
+            self.try_again(batch, index);
         }
     }
 
@@ -220,7 +291,9 @@ impl Ledger {
         if job.is_cancelled {
             self.tell(id, index, Told::Cancelled { job: id, index });
         } else {
-            job.tasks[index as usize].place = Place::Queued;
+            let task = &mut job.tasks[index as usize];
+            task.place = Place::Queued;
+            job.ready += u64::from(is_plain(task));
             job.counts.running -= 1;
             job.counts.queued += 1;
         }
@@ -228,8 +301,12 @@ impl Ledger {
 
     fn tell(&mut self, id: JobId, index: u64, told: Told) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        match std::mem::replace(&mut job.tasks[index as usize].place, Place::Done) {
-            Place::Queued => job.counts.queued -= 1,
+        let task = &mut job.tasks[index as usize];
+        match std::mem::replace(&mut task.place, Place::Done) {
+            Place::Queued => {
+                job.counts.queued -= 1;
+                job.ready -= u64::from(is_plain(task));
+            }
             Place::InFlight(_) => job.counts.running -= 1,
             Place::Done => panic!("task {index} of {id:?} has two outcomes"),
         }
@@ -239,6 +316,11 @@ impl Ledger {
 
     fn finish(&mut self) {
         self.batches.retain(|_, batch| batch.done < batch.length);
+        let halted: Vec<_> = self.jobs.iter().filter(|(_, job)| self.halts(job)).map(|(&id, _)| id).collect();
+        for job in halted {
+            self.told.push(Told::Halted { job });
+            self.stop(job, true);
+        }
         let done = |job: &Job| job.is_closed && job.counts.done == job.tasks.len() as u64;
         let finished: Vec<_> = self.jobs.iter().filter(|(_, job)| done(job)).map(|(&id, _)| id).collect();
         for job in finished {
@@ -247,112 +329,21 @@ impl Ledger {
         }
     }
 
-    /// Checks that an action is legal and notes what it does.
-    fn obey(&mut self, action: &Action, capacity_factor: u32) {
-        match *action {
-            Action::Assign { worker, batch, job, first, count, attempt } => {
-                assert_eq!(batch.0, self.last_batch + 1, "batch ids come from a counter");
-                self.last_batch = batch.0;
-                self.assign(
-                    batch,
-                    Batch { job, worker, first, length: count, done: 0, has_begun: false },
-                    attempt,
-                );
-                let held = self.batches.values().filter(|batch| batch.worker == worker).count();
-                let slots = self.workers.get(&worker).expect("the worker is attached");
-                assert!(held <= (slots * capacity_factor) as usize, "{worker:?} holds {held} batches");
+    fn halts(&self, job: &Job) -> bool {
+        let (done, all) = (job.counts.done, job.tasks.len() as u64);
+        let is_judged = done >= self.halt_judged_from || (job.is_closed && done == all);
+        !job.is_cancelled
+            && match job.options.halt {
+                Halt::Never => false,
+                Halt::AfterFailures(most) => job.failed >= most,
+                Halt::AfterShare { percent } => {
+                    is_judged && job.failed > 0 && job.failed * 100 >= done * u64::from(percent)
+                }
             }
-            Action::TakeBack { worker, batch, count } => {
-                let asked = self.known(worker, batch).expect("only batches in flight are asked for");
-                assert!((1..=asked.length - asked.done).contains(&count), "asks for {count} of {asked:?}");
-            }
-            _ => {}
-        }
-    }
-
-    fn assign(&mut self, id: BatchId, batch: Batch, attempt: u32) {
-        let job = self.jobs.get_mut(&batch.job).expect("the job is known");
-        assert!(!job.is_held && !job.is_cancelled, "nothing of a held or cancelled job is handed out");
-        assert!(batch.length > 0 && (batch.length == 1 || attempt == 1), "retries run alone: {batch:?}");
-        let tasks = &mut job.tasks[batch.first as usize..(batch.first + u64::from(batch.length)) as usize];
-        let chunk = tasks[0].chunk;
-        for task in tasks {
-            assert_eq!(task.place, Place::Queued, "only what waits is handed out: {batch:?}");
-            assert_eq!(task.chunk, chunk, "no batch spans two chunks: {batch:?}");
-            assert_eq!(task.crashes + 1, attempt, "attempts are counted: {batch:?}");
-            task.place = Place::InFlight(id);
-        }
-        job.counts.queued -= u64::from(batch.length);
-        job.counts.running += u64::from(batch.length);
-        self.batches.insert(id, batch);
     }
 
     /// Jobs that are not done.
     pub(crate) fn jobs(&self) -> Vec<JobId> {
         self.jobs.keys().copied().collect()
-    }
-}
-
-/// A scheduler beside its ledger. After every event it checks the invariants, and that what the scheduler
-/// said is what the ledger expected.
-pub(crate) struct Checked {
-    pub(crate) scheduler: Scheduler,
-    pub(crate) ledger: Ledger,
-    capacity_factor: u32,
-    actions: Vec<Action>,
-}
-
-impl Checked {
-    pub(crate) fn new(config: Config) -> Self {
-        let capacity_factor = 1 + config.lookahead_batches;
-        Self {
-            scheduler: Scheduler::new(config),
-            ledger: Ledger::default(),
-            capacity_factor,
-            actions: Vec::new(),
-        }
-    }
-
-    pub(crate) fn handle(&mut self, now: Time, event: Event) -> &[Action] {
-        self.actions.clear();
-        self.ledger.told.clear();
-        let what = format!("{event:?} at {now:?}");
-        self.ledger.apply(&event);
-        self.scheduler.handle(now, event, &mut self.actions);
-        if let Err(broken) = self.scheduler.check_invariants() {
-            panic!("after {what}: {broken}");
-        }
-        let mut told: Vec<Told> = self.actions.iter().flat_map(told_by).collect();
-        told.sort_unstable();
-        self.ledger.told.sort_unstable();
-        assert_eq!(told, self.ledger.told, "outcomes of {what}");
-        for action in &self.actions {
-            self.ledger.obey(action, self.capacity_factor);
-        }
-        self.compare_counts();
-        &self.actions
-    }
-
-    fn compare_counts(&self) {
-        let ignored = self.scheduler.ignored();
-        assert_eq!(ignored.reports + ignored.requests, self.ledger.ignored, "events without effect");
-        for (&id, job) in &self.ledger.jobs {
-            assert_eq!(self.scheduler.task_counts(id), Some(job.counts), "counts of {id:?}");
-        }
-        assert_eq!(self.scheduler.totals().jobs, self.ledger.jobs.len(), "jobs that are not done");
-    }
-}
-
-fn told_by(action: &Action) -> Vec<Told> {
-    match *action {
-        Action::Deliver { job, first, count, attempt } => {
-            (first..first + u64::from(count)).map(|index| Told::Value { job, index, attempt }).collect()
-        }
-        Action::Fail { job, index, attempt } => vec![Told::Failure { job, index, attempt }],
-        Action::Cancel { job, first, count } => {
-            (first..first + count).map(|index| Told::Cancelled { job, index }).collect()
-        }
-        Action::JobDone { job } => vec![Told::Done { job }],
-        Action::Assign { .. } | Action::TakeBack { .. } => Vec::new(),
     }
 }

@@ -2,8 +2,13 @@
 //! with delays, and everything that goes wrong. After every event all invariants hold and a record for every
 //! task (the ledger) agrees with what the scheduler said.
 //!
-//! A failing schedule prints its seed. `POOLMAP_SIM_SEED=N` runs one seed, `POOLMAP_SIM_SEEDS=N` runs so
-//! many.
+//! A failing schedule prints how to run it again. Tens of thousands of schedules:
+//!
+//! ```text
+//! POOLMAP_SIM_SEEDS=50000 cargo test -p poolmap-scheduler --test simulation schedule -- --nocapture
+//! ```
+//!
+//! It prints how often each kind of fault was tried. `POOLMAP_SIM_SEED=N` runs one schedule.
 
 #![expect(
     clippy::expect_used,
@@ -13,10 +18,15 @@
 )]
 
 mod against_model;
+mod checked;
 mod cluster;
 mod faults;
+mod hosts;
 mod ledger;
+mod legality;
 mod makespan;
 mod node;
 mod random_schedules;
+mod records;
 mod rng;
+mod trouble;

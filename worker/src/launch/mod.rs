@@ -9,9 +9,10 @@ use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use bytes::Bytes;
-use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, JobStarted, function};
+use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, Function, JobStarted, function};
 use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 use crate::slot::map::SlotMap;
 use crate::slot::runner::Runner;
+use crate::stderr::Stderr;
 
 /// Why a job cannot run on this worker; told to its user.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,8 @@ pub(crate) struct Ground {
     /// Variables that children get unless their job sets them.
     pub(crate) environment: Vec<EnvironmentVariable>,
     pub(crate) runner_files: RunnerFiles,
+    /// Where children print.
+    pub(crate) stderr: Stderr,
     /// Owns the tasks that wait for children to end.
     pub(crate) tasks: TaskTracker,
 }
@@ -84,7 +88,7 @@ impl Launcher {
     }
 
     /// A runner of this job ended before it was ready: what to tell the user.
-    pub(crate) fn stillborn(&self, exit: Exit) -> String {
+    pub(crate) fn stillborn(&self, exit: &Exit) -> String {
         match self {
             Self::Python(interpreter) => interpreter.stillborn(exit),
             Self::Thread(_) | Self::Native(_) => {
@@ -100,6 +104,11 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
     // What comes later wins: the job's own variables.
     child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
     let child = child.clone();
+    if child.timeout_ms > 0 && shares_its_process(announced.function.as_ref(), &child) {
+        return Err(LaunchError::Unsupported(
+            "a task cannot be stopped alone in a process that runs others: a time-out needs --backend process",
+        ));
+    }
     let kind = announced
         .function
         .as_ref()
@@ -117,6 +126,7 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         has_details: announced.details || matches!(kind, function::Kind::Command(_)),
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
         max_child_rss_bytes: limit(child.max_child_rss_bytes, &launcher),
+        timeout: (child.timeout_ms > 0).then(|| Duration::from_millis(child.timeout_ms)),
         launcher,
     })
 }
@@ -139,6 +149,16 @@ fn launcher(
             "a command always runs in a process of its own: --backend thread is for functions",
         )),
         (function::Kind::Command(_), _) => Ok(Launcher::Thread(native::ThreadLauncher::new(true, ground))),
+    }
+}
+
+/// Whether stopping a task would stop others, or the worker itself.
+fn shares_its_process(function: Option<&Function>, child: &ChildOptions) -> bool {
+    let kind = function.and_then(|function| function.kind.as_ref());
+    match child.backend() {
+        Backend::Thread => true,
+        Backend::Inline => matches!(kind, Some(function::Kind::Native(_))),
+        Backend::Process | Backend::Unspecified => false,
     }
 }
 

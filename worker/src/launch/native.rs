@@ -15,6 +15,7 @@ use crate::runtime::native::{Natives, Registry};
 use crate::slot::map::SlotMap;
 use crate::slot::runner::Runner;
 use crate::slot::serve::serve;
+use crate::stderr::Stderr;
 
 /// First argument of a child that is this program: see [`crate::serve_child`].
 pub const CHILD_ARGUMENT: &str = "__child";
@@ -38,7 +39,7 @@ impl ThreadLauncher {
         let ends = Ends::make()?;
         let map = ends.runner_map()?;
         let socket = ends.runner_socket.try_clone()?;
-        let (mut child, exit) = Child::watched(None);
+        let (mut child, exit) = Child::watched(None, None);
         if self.runs_commands {
             child = child.with_commands(ends.runner_map()?);
         }
@@ -73,6 +74,7 @@ pub(crate) struct ProcessLauncher {
     program: os::Program,
     environment: Vec<CString>,
     directory: Option<CString>,
+    stderr: Stderr,
     tasks: TaskTracker,
 }
 
@@ -82,6 +84,7 @@ impl ProcessLauncher {
             program: os::Program::find(b"/proc/self/exe", None)?,
             environment: super::environment(options)?,
             directory: super::directory(options)?,
+            stderr: ground.stderr.clone(),
             tasks: ground.tasks.clone(),
         })
     }
@@ -89,7 +92,7 @@ impl ProcessLauncher {
     pub(crate) fn start(&self) -> Result<Runner, LaunchError> {
         let ends = Ends::make()?;
         let null = std::fs::File::open("/dev/null")?;
-        let stderr = io::stderr();
+        let (output, tail) = self.stderr.pipe()?;
         let slot = CString::new(format!("{CHILD_SOCKET}:{CHILD_MAP}")).map_err(io::Error::other)?;
         let arguments =
             [c"poolmap".to_owned(), CString::new(CHILD_ARGUMENT).map_err(io::Error::other)?, slot];
@@ -100,8 +103,8 @@ impl ProcessLauncher {
             directory: self.directory.as_deref(),
             descriptors: &[
                 (null.as_fd(), 0),
-                (stderr.as_fd(), 1),
-                (stderr.as_fd(), 2),
+                (output.as_fd(), 1),
+                (output.as_fd(), 2),
                 (ends.runner_socket.as_fd(), CHILD_SOCKET),
                 (ends.map.fd(), CHILD_MAP),
             ],
@@ -109,6 +112,6 @@ impl ProcessLauncher {
             die_with_parent: true,
         };
         let pid = spawn.start().map_err(|error| error.error)?;
-        Ok(ends.into_runner(Child::adopt(pid, &self.tasks)?)?)
+        Ok(ends.into_runner(Child::adopt(pid, tail, &self.tasks)?)?)
     }
 }

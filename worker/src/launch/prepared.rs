@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::Ends;
 use crate::child::{Child, ChildWatch, Exit};
 use crate::slot::frame::{HEADER_BYTES, Header, Kind};
+use crate::stderr::Tail;
 
 /// Forks that may be asked for and not yet written: one a slot, and one successor each, of a large machine.
 const REQUESTS: usize = 1024;
@@ -35,6 +36,7 @@ pub(crate) struct Prepared {
 
 #[derive(Debug)]
 struct Request {
+    /// Where it prints, then the socket and the map of each of its slots.
     descriptors: Vec<OwnedFd>,
     watch: ChildWatch,
 }
@@ -62,19 +64,20 @@ impl Prepared {
             asked: VecDeque::new(),
             children: HashMap::new(),
             refusal: refusal.clone(),
+            tasks: tasks.clone(),
         };
         tasks.spawn(control.run(receiver));
         Ok(Self { requests, refusal })
     }
 
-    /// Has a child forked that serves these slots.
-    pub(crate) fn fork(&self, slots: &[Ends]) -> io::Result<Child> {
-        let mut descriptors = Vec::new();
+    /// Has a child forked that serves these slots, and that prints to the pipe of which `output` and `tail` are the ends.
+    pub(crate) fn fork(&self, output: OwnedFd, tail: Tail, slots: &[Ends]) -> io::Result<Child> {
+        let mut descriptors = vec![output];
         for ends in slots {
             descriptors.push(ends.runner_socket.try_clone()?.into());
             descriptors.push(ends.map.fd().try_clone_to_owned()?);
         }
-        let (child, watch) = Child::watched(Some(Arc::new(self.requests.clone())));
+        let (child, watch) = Child::watched(Some(Arc::new(self.requests.clone())), Some(tail));
         let request = Request { descriptors, watch };
         self.requests.try_send(request).map_err(|_gone| io::Error::other("the prepared parent is gone"))?;
         Ok(child)
@@ -98,6 +101,8 @@ struct Control {
     asked: VecDeque<ChildWatch>,
     children: HashMap<u64, ChildWatch>,
     refusal: Arc<OnceLock<String>>,
+    /// Owns what waits for the last output of children.
+    tasks: TaskTracker,
 }
 
 impl Control {
@@ -145,8 +150,8 @@ impl Control {
             self.outbox.advance(written);
         }
         while let Some(request) = self.forks.front() {
-            let header =
-                Header { count: request.descriptors.len() as u32 / 2, ..Header::new(Kind::Fork) }.encode();
+            let slots = request.descriptors.len().saturating_sub(1) / 2;
+            let header = Header { count: slots as u32, ..Header::new(Kind::Fork) }.encode();
             let numbers: Vec<_> = request.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
             let written = self.socket.try_io(Interest::WRITABLE, || {
                 let rights = [ControlMessage::ScmRights(&numbers)];
@@ -195,7 +200,7 @@ impl Control {
             Kind::Exited => {
                 if let Some(watch) = self.children.remove(&header.sequence) {
                     let status = i32::try_from(header.value).map_err(io::Error::other)?;
-                    watch.ended(Exit::Process(ExitStatus::from_raw(status)));
+                    self.tasks.spawn(watch.process_ended(ExitStatus::from_raw(status), Some(header.index)));
                 }
             }
             kind => return Err(io::Error::other(format!("the prepared parent sent a {kind:?} frame"))),

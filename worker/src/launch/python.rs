@@ -18,6 +18,7 @@ use crate::child::{Child, Exit};
 use crate::os;
 use crate::runtime::python::RunnerFiles;
 use crate::slot::runner::Runner;
+use crate::stderr::Stderr;
 
 /// Where a child finds its first slot: the socket here, the map at the next number, and so on.
 const FIRST_DESCRIPTOR: i32 = 3;
@@ -41,6 +42,7 @@ pub(crate) struct Interpreter {
     slots: usize,
     /// Slots of the interpreter that was started last and that nobody has taken yet (thread backend).
     untaken: Mutex<Vec<Option<(Ends, Child)>>>,
+    stderr: Stderr,
     tasks: TaskTracker,
 }
 
@@ -58,6 +60,7 @@ impl Interpreter {
             function,
             slots: if options.backend() == Backend::Thread { ground.slots } else { 1 },
             untaken: Mutex::default(),
+            stderr: ground.stderr.clone(),
             tasks: ground.tasks.clone(),
         })
     }
@@ -96,18 +99,22 @@ impl Interpreter {
     }
 
     /// What to tell the user when an interpreter ends before it was ready.
-    pub(crate) fn stillborn(&self, exit: Exit) -> String {
+    pub(crate) fn stillborn(&self, exit: &Exit) -> String {
         if let Some(refusal) = self.prepared.get().and_then(Prepared::refusal) {
             return refusal.clone();
         }
-        let reason = format!("it {exit} before it was ready; see its messages above");
-        LaunchError::Interpreter { program: self.program.clone(), reason }.to_string()
+        format!(
+            "its Python ('{}') {exit} while it loaded the function; what it said is above\n\
+             If that is no Python 3.9 or newer, name one with --python PATH.",
+            self.program
+        )
     }
 
     /// Starts an interpreter that serves these slots.
     fn spawn(&self, slots: &[Ends]) -> Result<Child, LaunchError> {
         if !self.preload.is_empty() {
-            return Ok(self.prepared()?.fork(slots)?);
+            let (output, tail) = self.stderr.pipe()?;
+            return Ok(self.prepared()?.fork(output, tail, slots)?);
         }
         let sockets = (FIRST_DESCRIPTOR..).step_by(2).take(slots.len());
         let pairs =
@@ -140,8 +147,8 @@ impl Interpreter {
         let words = [name.as_str(), &runner].into_iter().chain(options.iter().copied());
         let arguments = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
         let null = std::fs::File::open("/dev/null")?;
-        let stderr = io::stderr();
-        let mut descriptors = vec![(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)];
+        let (output, tail) = self.stderr.pipe()?;
+        let mut descriptors = vec![(null.as_fd(), 0), (output.as_fd(), 1), (output.as_fd(), 2)];
         descriptors.extend_from_slice(inherited);
         let spawn = os::Spawn {
             program: &program,
@@ -153,7 +160,7 @@ impl Interpreter {
             die_with_parent: true,
         };
         let pid = spawn.start().map_err(|error| self.not_started(&error))?;
-        Ok(Child::adopt(pid, &self.tasks)?)
+        Ok(Child::adopt(pid, tail, &self.tasks)?)
     }
 
     fn not_started(&self, error: &os::StartError) -> LaunchError {

@@ -10,5 +10,6 @@ mod process;
 pub use memory::{SharedMemory, barrier};
 pub use proc::rss_bytes;
 pub use process::{
-    Program, Spawn, StartError, Step, capture_file, exit_notice, signal_name, take_inherited, wait,
+    ExitNotice, Program, Spawn, StartError, Step, capture_file, exit_notice, signal_name, take_inherited,
+    wait,
 };

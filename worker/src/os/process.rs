@@ -19,8 +19,9 @@ use std::ptr;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 use tokio::io::unix::AsyncFd;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -50,7 +51,13 @@ impl Program {
             let folder = if folder.is_empty() { b"." } else { folder };
             CString::new([folder, b"/", name].concat())
         });
-        Ok(Self { candidates: candidates.collect::<Result<_, _>>()? })
+        let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
+        // Folders without it need not be tried anew for each process. If it is nowhere, trying says so. What a relative
+        // folder holds depends on where the process will work.
+        let (there, missing): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|path| {
+            !path.as_bytes().starts_with(b"/") || access(path.as_c_str(), AccessFlags::F_OK).is_ok()
+        });
+        Ok(Self { candidates: if there.is_empty() { missing } else { there } })
     }
 }
 
@@ -292,22 +299,37 @@ fn reset_signals() -> Result<(), Errno> {
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
-/// Waits in this thread for a child to end, and takes it out of the process table.
-pub fn wait(pid: Pid) -> io::Result<ExitStatus> {
+/// Waits in this thread for a child to end, and takes it out of the process table. Returns its status, and the most memory
+/// it ever had resident, in bytes, where that is known.
+///
+/// It is not known of a child that never grew larger than this process: a program that [`Spawn`] starts is laid to have been as
+/// large as its parent was, whose memory it shared until then.
+pub fn wait(pid: Pid) -> io::Result<(ExitStatus, Option<u64>)> {
     let mut status = 0;
+    // SAFETY: all zeros is a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     loop {
-        // SAFETY: `status` is a live integer.
-        match Errno::result(unsafe { libc::waitpid(pid.as_raw(), &raw mut status, 0) }) {
-            Ok(_) => return Ok(ExitStatus::from_raw(status)),
+        // SAFETY: both pointers are to live values.
+        match Errno::result(unsafe { libc::wait4(pid.as_raw(), &raw mut status, 0, &raw mut usage) }) {
+            Ok(_) => return Ok((ExitStatus::from_raw(status), larger_than_own(usage.ru_maxrss))),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
 }
 
+/// A peak in KiB as bytes, if this process's own is below it.
+fn larger_than_own(peak_kib: libc::c_long) -> Option<u64> {
+    let own_kib = getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss();
+    if peak_kib <= own_kib { None } else { u64::try_from(peak_kib).ok()?.checked_mul(1024) }
+}
+
+/// Becomes readable when its process ends.
+pub type ExitNotice = AsyncFd<OwnedFd>;
+
 /// A descriptor that becomes readable when the process ends. `pid` must be a child that was not waited for yet. Call
 /// this within a tokio runtime.
-pub fn exit_notice(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn exit_notice(pid: Pid) -> io::Result<ExitNotice> {
     // SAFETY: pidfd_open takes no pointers.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     let fd = RawFd::try_from(fd).map_err(io::Error::other)?;

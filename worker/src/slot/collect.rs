@@ -19,6 +19,8 @@ pub(crate) enum Violation {
     BadFrame(#[from] super::frame::UnknownKind),
     #[error("the child sent a frame of {0} bytes")]
     FrameTooLarge(u64),
+    #[error("the child stopped in the middle of a frame")]
+    HalfFrame,
     #[error("the child sent {0} where nothing of the kind was due")]
     OutOfTurn(&'static str),
 }
@@ -67,6 +69,12 @@ impl RunBuilder {
             return Err(Violation::OutsideArea);
         }
         self.push_special(word, record)
+    }
+
+    /// Takes a failure that the pool itself has to tell of.
+    pub(crate) fn push_failure(&mut self, failure: Failure) {
+        self.failures.push(Failure { offset: self.lengths.len() as u32, ..failure });
+        self.lengths.push(0);
     }
 
     fn word_at(&self, at: usize) -> Result<Word, Violation> {

@@ -5,9 +5,10 @@
 
 mod death;
 mod recycle;
+mod stop;
 mod take_back;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,8 +22,10 @@ use self::take_back::Fence;
 use super::collect::{RunBuilder, Violation};
 use super::frame::{Header, Kind};
 use super::runner::{Progress, Runner};
+use super::status::Status;
 use super::work::{SentFrame, Work};
 use crate::job::Job;
+use crate::memory::oom::OomWatch;
 
 /// How often the outcomes of a batch that still runs are looked for. Outcomes of its last task come at once.
 const POLL: Duration = Duration::from_millis(5);
@@ -37,6 +40,14 @@ pub(crate) enum SlotCommand {
         batch_id: u64,
         count: u32,
     },
+    /// End a batch at once.
+    Stop {
+        batch_id: u64,
+    },
+    /// Kill the task that runs, and replace its child: memory runs out.
+    Evict,
+    /// Replace the child if it does nothing: memory is short.
+    RecycleIdle,
     /// Nothing follows of this job, and what is left of it is of no interest.
     EndJob(u64),
 }
@@ -48,15 +59,25 @@ pub(crate) struct Left {
     pub(crate) batch_id: u64,
 }
 
+/// What a slot shares with its pool and the other slots.
+pub(crate) struct Shared {
+    /// Where batches go that have left.
+    pub(crate) left: mpsc::Sender<Left>,
+    /// What is told to the coordinator.
+    pub(crate) reports: mpsc::Sender<WorkerMessage>,
+    /// Owns what waits for retired children.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) status: Status,
+    /// Tells whether it was the kernel that killed a child for its memory.
+    pub(crate) oom: Arc<Mutex<OomWatch>>,
+}
+
 /// One slot.
 pub(crate) struct Driver {
     /// From 0.
     slot: usize,
     commands: mpsc::Receiver<SlotCommand>,
-    left: mpsc::Sender<Left>,
-    reports: mpsc::Sender<WorkerMessage>,
-    /// Owns what waits for retired children.
-    tasks: TaskTracker,
+    shared: Shared,
     work: Option<Work>,
     runner: Option<Runner>,
     /// The job that the runner was started for.
@@ -70,26 +91,22 @@ pub(crate) struct Driver {
     /// When the first task of the frame was seen to run, and how much of the time since has been reported.
     frame_since: Option<Instant>,
     frame_reported: Duration,
+    /// The task that was seen to run last, and since when.
+    current: Option<(u64, Instant)>,
     /// Mean time of a task, in nanoseconds.
     task_ns: Option<f64>,
+    /// Time a runner takes to be ready: the least seen, since a successor is asked only when its turn comes.
+    warm_up: Option<Duration>,
     /// Runners that died in a row without having begun anything.
     false_starts: u32,
 }
 
 impl Driver {
-    pub(crate) fn new(
-        slot: usize,
-        commands: mpsc::Receiver<SlotCommand>,
-        left: mpsc::Sender<Left>,
-        reports: mpsc::Sender<WorkerMessage>,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub(crate) fn new(slot: usize, commands: mpsc::Receiver<SlotCommand>, shared: Shared) -> Self {
         Self {
             slot,
             commands,
-            left,
-            reports,
-            tasks,
+            shared,
             work: None,
             runner: None,
             job: None,
@@ -98,7 +115,9 @@ impl Driver {
             fence: None,
             frame_since: None,
             frame_reported: Duration::ZERO,
+            current: None,
             task_ns: None,
+            warm_up: None,
             false_starts: 0,
         }
     }
@@ -127,6 +146,9 @@ impl Driver {
         match command {
             SlotCommand::Run(work) => self.work = Some(work),
             SlotCommand::TakeBack { batch_id, count } => self.take_back(batch_id, count).await,
+            SlotCommand::Stop { batch_id } => self.stop_batch(batch_id).await,
+            SlotCommand::Evict => self.evict().await,
+            SlotCommand::RecycleIdle => self.recycle_idle(),
             SlotCommand::EndJob(job) => self.end_job(job).await,
         }
     }
@@ -161,6 +183,7 @@ impl Driver {
         match started {
             Ok(mut runner) => {
                 runner.load(job.id, &job.function);
+                self.shared.status.set_child(Some(runner.child.clone()));
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
                 true
@@ -180,6 +203,7 @@ impl Driver {
         if let Some(tasks) = work.send(limit, runner.next_sequence()) {
             runner.send(&tasks);
         }
+        self.shared.status.set_attempt(Some(Instant::now()));
         self.warm_successor(job);
     }
 
@@ -217,12 +241,13 @@ impl Driver {
     }
 
     fn is_ready(&self) -> bool {
-        self.runner.as_ref().is_some_and(|runner| runner.warm_up.is_some())
+        self.runner.as_ref().is_some_and(|runner| runner.is_ready)
     }
 
     fn ready(&mut self, body: &[u8]) {
         if let (Some(runner), Some(job)) = (&mut self.runner, &self.job) {
-            runner.ready();
+            let warm_up = runner.ready();
+            self.warm_up = Some(self.warm_up.map_or(warm_up, |least| least.min(warm_up)));
             job.launcher.ready(body);
         }
     }
@@ -258,6 +283,8 @@ impl Driver {
     fn forget_frame(&mut self) {
         self.frame_since = None;
         self.frame_reported = Duration::ZERO;
+        self.current = None;
+        self.shared.status.set_attempt(None);
     }
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
@@ -288,6 +315,9 @@ impl Driver {
     /// Looks for outcomes of the batch that runs.
     async fn poll(&mut self) {
         let (Some(runner), Some(work)) = (&self.runner, &mut self.work) else { return };
+        if runner.is_stalled() {
+            return self.runner_broke(&Violation::HalfFrame).await;
+        }
         let (begun, batch_id) = (runner.begun(), work.batch_id);
         if work.frame().is_none_or(|frame| begun < frame.sequence) {
             return;
@@ -302,6 +332,7 @@ impl Driver {
             self.runner_broke(&violation).await;
         }
         self.check_size();
+        self.check_time(begun).await;
     }
 
     /// Up to where the outcomes of the frame are complete in the map, if there are new ones.
@@ -343,7 +374,7 @@ impl Driver {
     async fn let_go(&mut self) {
         if let Some(work) = self.work.take() {
             // The pool outlives its slots, unless the whole worker is going away.
-            let _stopping = self.left.send(Left { slot: self.slot, batch_id: work.batch_id }).await;
+            let _stopping = self.shared.left.send(Left { slot: self.slot, batch_id: work.batch_id }).await;
         }
     }
 
@@ -364,7 +395,7 @@ impl Driver {
 
     async fn tell(&self, report: Report) {
         // Without a session there is nobody to tell: the worker is going away.
-        let _stopping = self.reports.send(WorkerMessage { kind: Some(report) }).await;
+        let _stopping = self.shared.reports.send(WorkerMessage { kind: Some(report) }).await;
     }
 }
 

@@ -7,7 +7,7 @@
 //! | 8..12 | count | tasks in a batch |
 //! | 12..16 | attempt | attempt number of all tasks of a batch |
 //! | 16..24 | sequence | first task of a batch; the task after the last one run; the record's task |
-//! | 24..32 | index | index in its job of a batch's first task |
+//! | 24..32 | index | index in its job of a batch's first task; peak memory of a child that has ended, in bytes |
 //! | 32..40 | value | done: nanoseconds since the batch frame was taken up |
 //! | 40..48 | length | bytes of the body that follows |
 
@@ -41,11 +41,13 @@ pub enum Kind {
     Full = 8,
     /// The body is the record of task `sequence`, too large for the area.
     Large = 9,
-    /// To a prepared parent: fork a child that serves `count` slots, whose sockets and maps come with the header.
+    /// To a prepared parent: fork a child that serves `count` slots; the end of its pipe for what it prints, and their sockets
+    /// and maps, come with the header.
     Fork = 16,
     /// From a prepared parent: the child asked for is process `sequence`.
     Forked = 17,
-    /// From a prepared parent: its child `sequence` has ended, with `value` as its raw wait status.
+    /// From a prepared parent: its child `sequence` has ended, with `value` as its raw wait status and `index` as the most
+    /// memory it ever had resident, in bytes.
     Exited = 18,
 }
 
@@ -71,7 +73,7 @@ pub struct Header {
     pub attempt: u32,
     /// See the table above.
     pub sequence: u64,
-    /// Index in its job of a batch's first task.
+    /// See the table above.
     pub index: u64,
     /// See the table above.
     pub value: u64,

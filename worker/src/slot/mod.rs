@@ -51,4 +51,5 @@ pub mod map;
 pub mod record;
 pub(crate) mod runner;
 pub mod serve;
+pub(crate) mod status;
 pub(crate) mod work;

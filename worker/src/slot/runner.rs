@@ -20,6 +20,10 @@ const NO_RECORD: [u8; WORD_BYTES] = [0xff; WORD_BYTES];
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// A frame whose bytes have come to a halt for so long will never be whole: runners write frames in one go, and the pool
+/// reads at once.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A runner and the pool's side of its slot.
 #[derive(Debug)]
 pub(crate) struct Runner {
@@ -27,8 +31,9 @@ pub(crate) struct Runner {
     map: Arc<SlotMap>,
     /// The process or thread that serves the slot.
     pub(crate) child: Child,
-    /// Received and not yet taken up.
+    /// Received and not yet taken up, and when it last grew.
     inbox: BytesMut,
+    received: Instant,
     /// To be sent.
     outbox: BytesMut,
     /// The job whose function was sent last.
@@ -41,8 +46,8 @@ pub(crate) struct Runner {
     /// It has asked for room in the area at least once.
     was_full: bool,
     started: Instant,
-    /// Time from its start until it was ready.
-    pub(crate) warm_up: Option<Duration>,
+    /// It has loaded its function.
+    pub(crate) is_ready: bool,
     /// Tasks sent to it over its life.
     pub(crate) tasks_sent: u64,
 }
@@ -68,6 +73,7 @@ impl Runner {
             map: Arc::new(map),
             child,
             inbox: BytesMut::new(),
+            received: Instant::now(),
             outbox: BytesMut::new(),
             job: None,
             next_sequence: 1,
@@ -75,7 +81,7 @@ impl Runner {
             area_offset: 0,
             was_full: false,
             started: Instant::now(),
-            warm_up: None,
+            is_ready: false,
             tasks_sent: 0,
         })
     }
@@ -100,7 +106,10 @@ impl Runner {
         if ready.is_readable() {
             self.inbox.reserve(READ_BYTES);
             match self.socket.try_read_buf(&mut self.inbox) {
-                Ok(read) => is_closed |= read == 0,
+                Ok(read) => {
+                    is_closed |= read == 0;
+                    self.received = Instant::now();
+                }
                 Err(error) => is_closed |= error.kind() != io::ErrorKind::WouldBlock,
             }
         }
@@ -112,6 +121,11 @@ impl Runner {
         while matches!(self.socket.try_read_buf(&mut self.inbox), Ok(read) if read > 0) {
             self.inbox.reserve(READ_BYTES);
         }
+    }
+
+    /// Whether the runner has stopped in the middle of a frame: what follows could not be told from the rest of it.
+    pub(crate) fn is_stalled(&self) -> bool {
+        !self.inbox.is_empty() && self.received.elapsed() > FRAME_TIMEOUT
     }
 
     /// The next whole frame that was received.
@@ -130,9 +144,10 @@ impl Runner {
         Ok(Some((header, self.inbox.split_to(length).freeze())))
     }
 
-    /// Notes that the runner has loaded its function.
-    pub(crate) fn ready(&mut self) {
-        self.warm_up.get_or_insert_with(|| self.started.elapsed());
+    /// Notes that the runner has loaded its function; returns the time since its start.
+    pub(crate) fn ready(&mut self) -> Duration {
+        self.is_ready = true;
+        self.started.elapsed()
     }
 
     /// Has the function of a job loaded, unless that was done already.
@@ -197,8 +212,17 @@ impl Runner {
         self.child
     }
 
-    /// Kills the runner in the middle of whatever it does.
+    /// Interrupts the task that runs, and kills it after a grace period.
+    pub(crate) async fn interrupt(self) {
+        // Whatever the interrupted task does, none follows it.
+        self.map.set_fence(0);
+        self.into_child().interrupt().await;
+    }
+
+    /// Kills the runner in the middle of whatever it does. A thread cannot be killed, but the command that it waits for
+    /// can, with all that this has started; none follows it.
     pub(crate) fn kill(&self) {
+        self.map.set_fence(0);
         self.child.kill();
     }
 

@@ -41,6 +41,13 @@ class Prepared(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+        self.output = self.file()
+
+    def file(self):
+        """Something that a child can print to."""
+        file = tempfile.TemporaryFile()
+        self.addCleanup(file.close)
+        return file
 
     def write(self, name, text):
         (self.folder / name).write_text(text)
@@ -50,11 +57,11 @@ class Prepared(unittest.TestCase):
         self.addCleanup(runner.__exit__)
         return runner, runner.wires[0]
 
-    def fork(self, control, slots=1):
+    def fork(self, control, slots=1, output=None):
         """Asks for a child; returns its process id and the slots it serves."""
         made = [Slot() for _ in range(slots)]
         descriptors = [number for slot in made for number in (slot.other.fileno(), slot.memfd)]
-        control.send(FORK, count=slots, descriptors=descriptors)
+        control.send(FORK, count=slots, descriptors=[(output or self.output).fileno(), *descriptors])
         process = control.receive(FORKED).sequence
         for slot in made:
             slot.other.close()
@@ -94,6 +101,35 @@ class Prepared(unittest.TestCase):
         slot.batch([[]])
         frame = control.receive(EXITED)
         self.assertEqual((frame.sequence, os.WEXITSTATUS(frame.value)), (process, 5))
+
+    def test_each_child_prints_where_its_request_says(self):
+        self.write("prints.py", "print('by the parent')")
+        runner, control = self.start("prints")
+        control.receive(READY)
+        source = """
+import os, subprocess, sys
+def f(x):
+    print(x)
+    print(x, file=sys.stderr)
+    subprocess.run(["echo", x])
+    os.write(1, b"end\\n")
+"""
+        for word in ("one", "two"):
+            output = self.file()
+            _, (slot,) = self.fork(control, output=output)
+            slot.load(source=source)
+            slot.run_one(word)
+            self.assertEqual(os.pread(output.fileno(), 1 << 10, 0).decode(), f"{word}\n" * 3 + "end\n")
+        self.assertEqual(runner.printed(), "by the parent\n")
+
+    def test_the_peak_memory_of_a_child_is_reported(self):
+        _, control = self.start("decimal")
+        control.receive(READY)
+        _, (slot,) = self.fork(control)
+        slot.load(source="def f(): return len(bytearray(100 << 20))")
+        slot.run_one()
+        slot.send(EXIT)
+        self.assertIn(control.receive(EXITED).index, range(100 << 20, 200 << 20))
 
     def test_a_module_that_fails_is_named(self):
         self.write("bad.py", "x = 1\nraise ValueError('no')")

@@ -148,7 +148,7 @@ fn a_child_process_serves_the_descriptors_it_inherits() {
     assert_eq!(slot.run(1, &["[2,4,5]"])[0].text(), r#""Pokemon#245""#);
     assert_eq!(slot.run(2, &[r#"["printed by a function"]"#])[0].text(), "null");
     drop(slot);
-    assert!(os::wait(pid).unwrap().success());
+    assert!(os::wait(pid).unwrap().0.success());
     let mut printed = vec![0; 4096];
     let length = std::os::unix::fs::FileExt::read_at(&stderr, &mut printed, 0).unwrap();
     let printed = String::from_utf8_lossy(&printed[..length]).into_owned();

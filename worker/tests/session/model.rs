@@ -113,7 +113,7 @@ impl Session {
             .function("double", |x: i64| 2 * x)
             .function("thread", || format!("{:?}", std::thread::current().name()));
         let slots = NonZeroU32::new(slots).unwrap();
-        let config = Config { name: "under test".to_owned(), slots, registry };
+        let config = Config { name: "under test".to_owned(), slots, registry, folder: None };
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = tokio::spawn(poolmap_worker::run(config, transport, async {
             let _dropped = stopped.await;
@@ -241,6 +241,7 @@ impl Session {
             Report::JobRejected(rejected) => {
                 self.rejected.insert(rejected.job_id, rejected.error);
             }
+            Report::Evicted(evicted) => panic!("memory is short where the tests run: {evicted:?}"),
             Report::Heartbeat(_) => self.heartbeats += 1,
             Report::Hello(hello) => panic!("a second hello: {hello:?}"),
         }

@@ -28,10 +28,6 @@ use crate::os;
 use crate::slot::record::{Detail, Failure};
 use crate::slot::serve::{Call, Outcome, Tasks};
 
-/// Exit status, as shells have it, of a program that is not there.
-const NOT_FOUND: i32 = 127;
-/// Exit status, as shells have it, of a program that is there and cannot be run.
-const CANNOT_RUN: i32 = 126;
 /// The most that a command may write, to stdout and stderr together: what a record can carry beside its other fields.
 const MAX_OUTPUT_BYTES: u64 = (1 << 30) - 4096;
 
@@ -83,9 +79,10 @@ impl Commands {
         };
         let pid = spawn.start().map_err(|error| not_started(name, loaded.directory.as_deref(), &error))?;
         call.map.set_process(Some(pid.as_raw()));
-        let status = os::wait(pid);
+        let waited = os::wait(pid);
         call.map.set_process(None);
-        let status = status.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
+        let (status, _) =
+            waited.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
         Ended::new(status, &stdout, &stderr)
     }
 }
@@ -127,7 +124,7 @@ impl Ended {
         let lengths = (length(stdout).map_err(unreadable)?, length(stderr).map_err(unreadable)?);
         let total = lengths.0.saturating_add(lengths.1);
         if total > MAX_OUTPUT_BYTES {
-            return Err(too_much_output(status, total));
+            return Err(too_much_output(total));
         }
         let stdout = contents(stdout, lengths.0).map_err(unreadable)?;
         let stderr = contents(stderr, lengths.1).map_err(unreadable)?;
@@ -162,37 +159,33 @@ fn failure(status: ExitStatus) -> Option<Failure> {
     }
     match status.code() {
         Some(0) | None => None,
-        Some(status) => Some(exit(status, format!("exited with status {status}"))),
+        Some(status) => {
+            let message = format!("exited with status {status}");
+            Some(Failure { exit_status: Some(status), ..cannot_run(message) })
+        }
     }
 }
 
-fn exit(status: i32, message: String) -> Failure {
-    Failure { kind: "exit".to_owned(), message, exit_status: Some(status), ..Failure::default() }
-}
-
+/// A failure that is no command's exit: it has no status, and whoever shows it shows its message.
 fn cannot_run(message: String) -> Failure {
-    exit(CANNOT_RUN, message)
+    Failure { kind: "exit".to_owned(), message, ..Failure::default() }
 }
 
-fn too_much_output(status: ExitStatus, bytes: u64) -> Failure {
-    let message = format!(
+fn too_much_output(bytes: u64) -> Failure {
+    cannot_run(format!(
         "wrote {bytes} bytes, of which at most {MAX_OUTPUT_BYTES} can be carried; let the command write to a file"
-    );
-    Failure { exit_status: status.code(), ..exit(CANNOT_RUN, message) }
+    ))
 }
 
 fn not_started(name: &CStr, directory: Option<&CStr>, error: &os::StartError) -> Failure {
     let name = name.to_string_lossy();
     let reason = &error.error;
     match (error.step, reason.kind()) {
-        (os::Step::Program, io::ErrorKind::NotFound) if name.contains('/') => exit(
-            NOT_FOUND,
-            format!(
-                "cannot run {name}: there is no such file, or its first line names an interpreter that is not there"
-            ),
-        ),
+        (os::Step::Program, io::ErrorKind::NotFound) if name.contains('/') => cannot_run(format!(
+            "cannot run {name}: there is no such file, or its first line names an interpreter that is not there"
+        )),
         (os::Step::Program, io::ErrorKind::NotFound) => {
-            exit(NOT_FOUND, format!("cannot run {name}: it is in no folder of PATH; is it installed?"))
+            cannot_run(format!("cannot run {name}: it is in no folder of PATH; is it installed?"))
         }
         (os::Step::Program, io::ErrorKind::PermissionDenied) => {
             cannot_run(format!("cannot run {name}: it is not an executable file; is `chmod +x` missing?"))

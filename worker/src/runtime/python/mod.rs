@@ -29,9 +29,11 @@ pub(crate) struct RunnerFiles {
 }
 
 impl RunnerFiles {
-    /// Writes them to a new folder that only this user may enter.
-    pub(crate) fn write() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("poolmap-python-").tempdir()?;
+    /// Writes them to a new folder that only this user may enter, in the given one.
+    pub(crate) fn write(parent: Option<&Path>) -> io::Result<Self> {
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("poolmap-python-");
+        let folder = parent.map_or_else(|| folder.tempdir(), |parent| folder.tempdir_in(parent))?;
         for (name, text) in FILES {
             let path = folder.path().join(name);
             if let Some(parent) = path.parent() {

@@ -18,6 +18,8 @@ import sys
 
 
 def main():
+    if sys.version_info < (3, 9):  # Said here, in words that older versions understand.
+        sys.exit("poolmap needs Python 3.9 or newer, and this is Python %d.%d" % sys.version_info[:2])
     folder = os.path.dirname(os.path.abspath(__file__))
     if sys.path[:1] != [folder]:  # An interpreter in safe-path mode does not put it there.
         sys.path.insert(0, folder)

@@ -1,6 +1,7 @@
 //! What a runner's death means: which tasks had ended, which one is to blame, and what happens to the rest.
 
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{Crashed, Failure, FailureKind};
@@ -26,30 +27,33 @@ impl Driver {
         if let Some(until) = self.written_until() {
             let _nonsense = self.report_until(until, None).await;
         }
+        self.shared.status.set_child(None);
         let Some(runner) = self.runner.take() else { return };
         let was_running = self.frame().is_some_and(|frame| {
             runner.begun() >= runner.next_outcome()
                 && (frame.sequence..frame.end).contains(&runner.next_outcome())
         });
-        let was_ready = runner.warm_up.is_some();
+        let was_ready = runner.is_ready;
         let exit = ended(runner).await;
         if was_running {
-            self.bury(exit.cause()).await;
+            let cause = self.cause(&exit);
+            self.bury(cause).await;
         } else {
             self.reset().await;
             self.let_go_if_finished().await;
-            self.count_false_start(was_ready, exit).await;
+            self.count_false_start(was_ready, &exit).await;
         }
     }
 
     /// The runner wrote nonsense: it is killed, and the task it was at is to blame. What had ended before stays ended.
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
+        self.shared.status.set_child(None);
         self.runner.iter().for_each(Runner::kill);
         if let Some(until) = self.written_until() {
             let _more_of_it = self.report_until(until, None).await;
         }
         let Some(runner) = self.runner.take() else { return };
-        let was_ready = runner.warm_up.is_some();
+        let was_ready = runner.is_ready;
         let exit = ended(runner).await;
         if self.frame().is_some() {
             let message = violation.to_string();
@@ -57,12 +61,23 @@ impl Driver {
         } else {
             self.reset().await;
             self.let_go_if_finished().await;
-            self.count_false_start(was_ready, exit).await;
+            self.count_false_start(was_ready, &exit).await;
         }
     }
 
+    /// What to tell of the task that was running. The kernel's kills for memory look like any other SIGKILL, but are counted.
+    fn cause(&self, exit: &Exit) -> Failure {
+        let cause = exit.cause();
+        let mut oom = self.shared.oom.lock().unwrap_or_else(PoisonError::into_inner);
+        if exit.is_sigkill() && oom.killed_since(Instant::now()) {
+            let message = format!("the kernel was out of memory: {}", cause.message);
+            return Failure { kind: FailureKind::OutOfMemory.into(), message, ..cause };
+        }
+        cause
+    }
+
     /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
-    async fn reset(&mut self) {
+    pub(super) async fn reset(&mut self) {
         self.is_bloated = false;
         self.forget_frame();
         if let Some(work) = &mut self.work {
@@ -86,7 +101,7 @@ impl Driver {
         self.reset().await;
     }
 
-    async fn count_false_start(&mut self, was_ready: bool, exit: Exit) {
+    async fn count_false_start(&mut self, was_ready: bool, exit: &Exit) {
         self.false_starts += 1;
         let Some(job) = self.job.clone() else { return };
         if !was_ready {

@@ -17,7 +17,7 @@ impl Driver {
     pub(super) fn warm_successor(&mut self, job: &Arc<Job>) {
         let (Some(runner), Some(max)) = (&self.runner, job.max_tasks_per_child) else { return };
         let left = max.saturating_sub(runner.tasks_sent);
-        let is_near = match (self.task_ns, runner.warm_up) {
+        let is_near = match (self.task_ns, self.warm_up) {
             (Some(task_ns), Some(warm_up)) => {
                 left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64
             }
@@ -61,19 +61,21 @@ impl Driver {
         }
     }
 
-    /// Lets the runner and its successor end by themselves.
+    /// Lets the runner end by itself, and kills a successor that nobody waits for any more.
     pub(super) fn retire(&mut self) {
         self.retire_runner();
         if let Some(successor) = self.successor.take() {
-            self.tasks.spawn(successor.into_child().end());
+            successor.kill();
+            self.shared.tasks.spawn(successor.into_child().end());
         }
         self.job = None;
     }
 
     fn retire_runner(&mut self) {
         self.is_bloated = false;
+        self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
-            self.tasks.spawn(runner.into_child().end());
+            self.shared.tasks.spawn(runner.into_child().end());
         }
     }
 

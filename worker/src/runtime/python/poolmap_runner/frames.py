@@ -32,9 +32,9 @@ def receive(descriptor):
     return Frame(header, read(descriptor, header[-1]))
 
 
-def send(descriptor, kind, *, function=0, sequence=0, value=0, body=b""):
+def send(descriptor, kind, *, function=0, sequence=0, index=0, value=0, body=b""):
     """Sends a frame whole."""
-    header = HEADER.pack(kind, function, 0, 0, sequence, 0, value, len(body))
+    header = HEADER.pack(kind, function, 0, 0, sequence, index, value, len(body))
     try:
         # Together if small, so that the other end wakes once; not copied if large.
         if len(body) <= _READ_BYTES:

@@ -8,13 +8,14 @@ Its control socket carries the frames of `worker/src/slot/frame.rs` with kinds o
 | kind | with | answer |
 |---|---|---|
 | `Function` = 1 | the same body as for a slot | `Ready`, or `Refused` if the source cannot be compiled |
-| `Fork` = 16 | `count` pairs of descriptors (socket, map) as SCM_RIGHTS of the header's bytes | see below |
+| `Fork` = 16 | as SCM_RIGHTS of the header's bytes: where the child prints, and `count` times socket, map | see below |
 | `Exit` = 4, or the end of the stream | | it ends; its children are killed |
 
 `Function` compiles the source, for children to run. `Fork` starts a child that serves those slots, one thread each if
 there are several, and is answered by `Forked` = 17 whose `sequence` is the child's process id, or by `Refused` if the
 system gives no process. Answers come in the order of the requests. `Exited` = 18 comes whenever a child has ended:
-`sequence` is its process id, `value` its raw wait status. A child leads a process group of its own.
+`sequence` is its process id, `value` its raw wait status, `index` the most memory it ever had resident, in bytes.
+A child leads a process group of its own.
 """
 
 import array
@@ -98,12 +99,12 @@ class _Parent:
 
     def _report_ended(self):
         while self._children:
-            process, status = os.waitpid(-1, os.WNOHANG)
+            process, status, usage = os.wait4(-1, os.WNOHANG)
             if process == 0:
                 return
             if process in self._children:
                 self._children.remove(process)
-                self._send(frames.EXITED, sequence=process, value=status)
+                self._send(frames.EXITED, sequence=process, index=usage.ru_maxrss * 1024, value=status)
 
     def _take_request(self):
         frame, descriptors = self._receive()
@@ -146,7 +147,7 @@ class _Parent:
 
     def _fork(self, descriptors, count):
         try:
-            if len(descriptors) != 2 * count or not descriptors:
+            if len(descriptors) != 1 + 2 * count or count == 0:
                 raise OSError(None, f"{len(descriptors)} descriptors came for {count} slots")
             process = os.fork()
         except OSError as error:
@@ -166,6 +167,10 @@ class _Parent:
             if os.getppid() != self._process:
                 os._exit(0)  # The parent ended before the line above.
             os.setpgid(0, 0)
+            output, *slots = descriptors
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
             os.close(signal.set_wakeup_fd(-1))
             for number in self._handled:
                 signal.signal(number, signal.SIG_DFL)
@@ -175,7 +180,7 @@ class _Parent:
             # `random` seeds itself after a fork; the generator behind `numpy.random.random` and its like does not.
             if "numpy.random" in sys.modules:
                 sys.modules["numpy.random"].seed()
-            poolmap_runner.serve_slots(list(zip(descriptors[::2], descriptors[1::2])))
+            poolmap_runner.serve_slots(list(zip(slots[::2], slots[1::2])))
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

@@ -1,0 +1,94 @@
+//! Stopping a task that runs: it took too long, its job was stopped, or memory runs out.
+
+use std::time::{Duration, Instant};
+
+use poolmap_proto::v1::worker_message::Kind as Report;
+use poolmap_proto::v1::{Evicted, Failure, FailureKind, Returned};
+
+use super::Driver;
+use crate::slot::collect::RunBuilder;
+use crate::slot::runner::Runner;
+
+impl Driver {
+    /// Stops the task that was seen to run if that was too long ago. Its slot goes on with a new child at once.
+    pub(super) async fn check_time(&mut self, begun: u64) {
+        let since = match self.current {
+            Some((sequence, since)) if sequence == begun => since,
+            _ => {
+                let now = Instant::now();
+                self.current = Some((begun, now));
+                self.shared.status.set_attempt(Some(now));
+                now
+            }
+        };
+        let timeout = self.job.as_ref().and_then(|job| job.timeout);
+        let is_running = self.frame().is_some_and(|frame| (frame.sequence..frame.end).contains(&begun));
+        if let Some(timeout) = timeout.filter(|timeout| is_running && since.elapsed() >= *timeout) {
+            self.report_written().await;
+            let mut run = RunBuilder::default();
+            run.push_failure(timed_out(timeout));
+            self.report(run, None).await;
+            self.abandon().await;
+            self.let_go_if_finished().await;
+        }
+    }
+
+    /// Ends a batch at once: what has ended stays ended, the rest is given back, the task that runs included.
+    pub(super) async fn stop_batch(&mut self, batch_id: u64) {
+        if self.work.as_ref().is_none_or(|work| work.batch_id != batch_id) {
+            return;
+        }
+        if self.frame().is_some() {
+            self.report_written().await;
+            self.abandon().await;
+        }
+        if let Some(work) = &mut self.work {
+            work.give_back_unsent(work.length());
+            let length = work.length();
+            self.tell(Report::Returned(Returned { batch_id, length })).await;
+        }
+        self.let_go().await;
+    }
+
+    /// Kills the task that runs; its batch ends here and it is not to blame.
+    pub(super) async fn evict(&mut self) {
+        self.report_written().await;
+        let Some(work) = self.work.as_ref().filter(|work| work.frame().is_some()) else { return };
+        let (batch_id, offset) = (work.batch_id, work.reported());
+        if let Some(runner) = &self.runner {
+            runner.kill();
+        }
+        self.abandon().await;
+        self.tell(Report::Evicted(Evicted { batch_id, offset })).await;
+        self.let_go().await;
+    }
+
+    /// Lets a child go that does nothing; the next batch starts a new one.
+    pub(super) fn recycle_idle(&mut self) {
+        if self.work.is_none() {
+            self.retire();
+        }
+    }
+
+    /// Reports what stands in the map. Nonsense in there is the business of whoever ends the runner next.
+    async fn report_written(&mut self) {
+        if let Some(until) = self.written_until() {
+            let _nonsense = self.report_until(until, None).await;
+        }
+    }
+
+    /// Parts with the runner in the middle of a task: it is interrupted, and killed if that does not help, while the slot is
+    /// free again at once.
+    async fn abandon(&mut self) {
+        self.shared.status.set_child(None);
+        if let Some(runner) = self.runner.take() {
+            self.shared.tasks.spawn(Runner::interrupt(runner));
+        }
+        self.reset().await;
+    }
+}
+
+fn timed_out(timeout: Duration) -> Failure {
+    let message = format!("the task was stopped after {} s, its time-out", timeout.as_secs_f64());
+    Failure { kind: FailureKind::Timeout.into(), message, ..Failure::default() }
+}
