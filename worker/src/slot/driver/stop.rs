@@ -25,6 +25,10 @@ impl Driver {
         let is_running = self.frame().is_some_and(|frame| (frame.sequence..frame.end).contains(&begun));
         if let Some(timeout) = timeout.filter(|timeout| is_running && since.elapsed() >= *timeout) {
             self.report_written().await;
+            // An outcome before it may still be on its way in a frame; the next look will find it.
+            if self.runner.as_ref().is_none_or(|runner| runner.next_outcome() != begun) {
+                return;
+            }
             let mut run = RunBuilder::default();
             run.push_failure(timed_out(timeout));
             self.report(run, None).await;
