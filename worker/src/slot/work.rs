@@ -172,6 +172,7 @@ mod tests {
     use crate::launch::{self, Ground};
     use crate::runtime::native::Registry;
     use crate::runtime::python::RunnerFiles;
+    use crate::stderr::Stderr;
 
     /// Any job at all: the bookkeeping does not look into it.
     static JOB: LazyLock<Option<Arc<Job>>> = LazyLock::new(|| {
@@ -179,7 +180,8 @@ mod tests {
             slots: 1,
             registry: Registry::new(),
             environment: Vec::new(),
-            runner_files: RunnerFiles::write().ok()?,
+            runner_files: RunnerFiles::write(None).ok()?,
+            stderr: Stderr::new(std::io::sink(), TaskTracker::new()),
             tasks: TaskTracker::new(),
         };
         let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
