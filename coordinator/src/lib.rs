@@ -35,10 +35,25 @@ pub struct Config {
     pub unread_bytes_max: usize,
     /// A worker that has not been heard of for so long is lost.
     pub worker_timeout: Duration,
-    /// Where the process ids of lost workers go, for whoever has started them.
-    pub lost: Option<mpsc::Sender<u32>>,
     /// Time a worker has to introduce itself once it has attached.
     pub hello_timeout: Duration,
+    /// Where news of workers go, for whoever has started them. What finds no room is not told.
+    pub notices: Option<mpsc::Sender<Notice>>,
+}
+
+/// News of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It was not heard of for too long.
+    Lost {
+        /// Of the worker.
+        process_id: u32,
+    },
+    /// It has brought its first outcome.
+    Proven {
+        /// Of the worker.
+        process_id: u32,
+    },
 }
 
 impl Default for Config {
@@ -48,8 +63,8 @@ impl Default for Config {
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
             worker_timeout: Duration::from_secs(15),
-            lost: None,
             hello_timeout: Duration::from_secs(10),
+            notices: None,
         }
     }
 }

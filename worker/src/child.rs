@@ -187,6 +187,15 @@ impl Exit {
         matches!(self, Self::Process { status, .. } if status.signal() == Some(Signal::SIGKILL as i32))
     }
 
+    /// Whether somebody else ended it, or may have.
+    pub(crate) fn is_violent(&self) -> bool {
+        match self {
+            Self::Process { status, .. } => status.signal().is_some(),
+            Self::Thread => false,
+            Self::Unknown => true,
+        }
+    }
+
     /// What to tell of a task during which its child ended so.
     pub(crate) fn cause(&self) -> Failure {
         let (name, message) = match self {
@@ -252,6 +261,7 @@ mod tests {
             directory: None,
             descriptors: &[(output.as_fd(), 1), (output.as_fd(), 2)],
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         Child::adopt(spawn.start().map_err(|error| error.error)?, tail, &tasks)

@@ -39,8 +39,8 @@ pub struct Config {
     pub slots: NonZeroU32,
     /// The native functions it knows.
     pub registry: Registry,
-    /// Folder for the files that Python children run; the one for temporary files if absent. Whoever names one removes what is
-    /// left in there by a worker that was killed.
+    /// Where it makes the folder for the files that it needs; among temporary files if absent. A worker that is killed
+    /// cannot remove them: this is for whoever can do so instead.
     pub folder: Option<PathBuf>,
 }
 

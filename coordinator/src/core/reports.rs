@@ -8,13 +8,17 @@ use poolmap_scheduler::{BatchId, Event, JobId, WorkerId};
 use tonic::Status;
 
 use super::{Core, HEARTBEATS_PER_TIMEOUT, Report};
+use crate::Notice;
 use crate::command::Reply;
 use crate::outcomes;
 use crate::workers::Outbox;
 
+/// The most slots of one worker: far above any machine, and low enough that its outbox stays small.
+const SLOTS_MAX: u32 = 1 << 16;
+
 impl Core {
     pub(super) fn worker_attached(&mut self, hello: Hello, outbox: Outbox, reply: Reply<WorkerId>) {
-        if hello.protocol != PROTOCOL_VERSION || hello.slots == 0 {
+        if hello.protocol != PROTOCOL_VERSION || !(1..=SLOTS_MAX).contains(&hello.slots) {
             let _gone = reply.send(Err(refusal(&hello)));
             return;
         }
@@ -55,7 +59,8 @@ impl Core {
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
         }
         if self.scheduler.ignored().wrong > wrong {
-            let status = Status::invalid_argument("a report contradicts what was reported before of its batch");
+            let status =
+                Status::invalid_argument("a report contradicts what was reported before of its batch");
             self.workers.refuse(worker, status);
         }
     }
@@ -65,6 +70,9 @@ impl Core {
         if let Err(error) = outcomes::check(&run) {
             self.workers.refuse(worker, Status::invalid_argument(error.to_string()));
             return;
+        }
+        if let Some(process_id) = self.workers.prove(worker) {
+            self.notify(Notice::Proven { process_id });
         }
         let (batch, count) = (BatchId(ended.batch_id), run.lengths.len() as u32);
         let failed = run.failures.iter().map(|failure| failure.offset).collect();
@@ -81,7 +89,9 @@ impl Core {
     pub(super) fn rejected(&mut self, job: JobId, error: String) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.closed = true;
-        entry.reject(error);
+        // An empty reason would say that the job ran.
+        let said_nothing = || "a worker cannot run its function, and did not say why".to_owned();
+        entry.reject(if error.is_empty() { said_nothing() } else { error });
         self.workers.end_job(job);
         self.feed(Event::JobCancelled { job, kills_running: true }, Report::Nothing);
         self.settle(job);
@@ -94,11 +104,17 @@ impl Core {
         }
     }
 
+    fn notify(&self, notice: Notice) {
+        if let Some(notices) = &self.config.notices {
+            let _full_or_gone = notices.try_send(notice);
+        }
+    }
+
     pub(super) fn drop_silent_workers(&mut self) {
         for worker in self.workers.silent(self.config.worker_timeout, self.clock.now()) {
             tracing::warn!(worker = worker.0, "a worker was silent for too long and is taken for lost");
-            if let (Some(lost), Some(process_id)) = (&self.config.lost, self.workers.process_id(worker)) {
-                let _full_or_gone = lost.try_send(process_id);
+            if let Some(process_id) = self.workers.process_id(worker) {
+                self.notify(Notice::Lost { process_id });
             }
             self.worker_gone(worker);
         }
@@ -107,7 +123,10 @@ impl Core {
 
 fn refusal(hello: &Hello) -> Status {
     if hello.protocol == PROTOCOL_VERSION {
-        return Status::invalid_argument(format!("worker {} offers no slots", hello.name));
+        return Status::invalid_argument(format!(
+            "worker {} offers {} slots; a worker has from 1 to {SLOTS_MAX}",
+            hello.name, hello.slots
+        ));
     }
     let (theirs, ours) = (hello.protocol, PROTOCOL_VERSION);
     Status::failed_precondition(format!(

@@ -109,6 +109,7 @@ impl ProcessLauncher {
                 (ends.map.fd(), CHILD_MAP),
             ],
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         let pid = spawn.start().map_err(|error| error.error)?;

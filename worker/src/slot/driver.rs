@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     /// Owns what waits for retired children.
     pub(crate) tasks: TaskTracker,
     pub(crate) status: Status,
+    /// Those of all slots.
+    pub(crate) statuses: Arc<[Status]>,
     /// Tells whether it was the kernel that killed a child for its memory.
     pub(crate) oom: Arc<Mutex<OomWatch>>,
 }
@@ -289,7 +291,7 @@ impl Driver {
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
         self.report_claimed(header).await?;
-        self.runner.as_mut().map_or(Ok(()), Runner::reset_area)
+        self.runner.as_mut().map_or(Ok(()), |runner| runner.reset_area(header.sequence))
     }
 
     async fn large(&mut self, header: &Header, body: Bytes) -> Result<(), Violation> {
@@ -304,12 +306,16 @@ impl Driver {
 
     /// Reports all outcomes before that of a task that the runner says it has just run.
     async fn report_claimed(&mut self, header: &Header) -> Result<(), Violation> {
-        let (next, begun) =
-            self.runner.as_ref().map_or((0, 0), |runner| (runner.next_outcome(), runner.begun()));
-        if !self.frame().is_some_and(|frame| (next..frame.end.min(begun + 1)).contains(&header.sequence)) {
+        if !self.is_due(header.sequence) {
             return Err(Violation::OutOfTurn("an outcome of a task that it was not given"));
         }
         self.report_until(header.sequence, None).await
+    }
+
+    /// Whether the runner has begun a task that it was given, and not told its outcome.
+    fn is_due(&self, sequence: u64) -> bool {
+        let (Some(runner), Some(frame)) = (&self.runner, self.frame()) else { return false };
+        sequence < frame.end && (runner.next_outcome()..=runner.begun()).contains(&sequence)
     }
 
     /// Looks for outcomes of the batch that runs.
@@ -338,9 +344,8 @@ impl Driver {
     /// Up to where the outcomes of the frame are complete in the map, if there are new ones.
     fn written_until(&self) -> Option<u64> {
         let (runner, frame) = (self.runner.as_ref()?, self.frame()?);
-        // Behind a fence `begun` may name a task that did not run after all; only `Done` tells.
-        let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
-        let until = runner.begun().min(frame.end).min(fence);
+        // Behind a fence `begun` may name a task that did not run after all, but those before it have run.
+        let until = runner.begun().min(frame.end);
         (until > runner.next_outcome() && !runner.next_comes_in_a_frame()).then_some(until)
     }
 

@@ -11,12 +11,10 @@ use tokio::net::UnixStream;
 use super::collect::{RunBuilder, Violation};
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::map::{NO_FENCE, SlotMap};
-use super::record::{MAX_BODY_BYTES, WORD_BYTES};
+use super::record::{MAX_BODY_BYTES, NO_RECORD, WORD_BYTES};
 use super::work::NextTasks;
 use crate::child::Child;
 
-/// Stands where the next record goes after the runner was given room; no record that lies in the area begins so.
-const NO_RECORD: [u8; WORD_BYTES] = [0xff; WORD_BYTES];
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -43,8 +41,8 @@ pub(crate) struct Runner {
     /// Sequence number of the next outcome to read, and where in the area it will stand.
     next_outcome: u64,
     area_offset: usize,
-    /// It has asked for room in the area at least once.
-    was_full: bool,
+    /// The task whose record did not fit into the area last; 0 before the first.
+    full_at: u64,
     started: Instant,
     /// It has loaded its function.
     pub(crate) is_ready: bool,
@@ -79,7 +77,7 @@ impl Runner {
             next_sequence: 1,
             next_outcome: 1,
             area_offset: 0,
-            was_full: false,
+            full_at: 0,
             started: Instant::now(),
             is_ready: false,
             tasks_sent: 0,
@@ -137,7 +135,7 @@ impl Runner {
         }
         let length = header.length as usize;
         if self.inbox.len() < HEADER_BYTES + length {
-            self.inbox.reserve(HEADER_BYTES + length - self.inbox.len());
+            // Memory grows with what arrives, not with what is announced.
             return Ok(None);
         }
         self.inbox.advance(HEADER_BYTES);
@@ -257,19 +255,22 @@ impl Runner {
 
     /// Takes the outcome that came in a frame.
     pub(crate) fn collect_large(&mut self, record: Bytes, run: &mut RunBuilder) -> Result<(), Violation> {
+        if self.full_at != self.next_outcome || self.area_offset != 0 {
+            return Err(Violation::OutOfTurn("an outcome in a frame"));
+        }
         run.take_large(record)?;
         self.next_outcome += 1;
+        self.area_offset = WORD_BYTES;
         Ok(())
     }
 
-    /// All outcomes in the area were read: the runner may write from its beginning. A runner that has not yet read the last
-    /// such answer, or its batch, asks in vain: else the answers to one that never reads would pile up.
-    pub(crate) fn reset_area(&mut self) -> Result<(), Violation> {
-        if !self.outbox.is_empty() {
-            return Err(Violation::OutOfTurn("a request for room"));
+    /// All outcomes in the area were read: the runner may write from its beginning. It asks for that once for each record that
+    /// does not fit; a runner that did nothing else would fill the outbox.
+    pub(crate) fn reset_area(&mut self, sequence: u64) -> Result<(), Violation> {
+        if std::mem::replace(&mut self.full_at, sequence) == sequence {
+            return Err(Violation::OutOfTurn("again that its area is full"));
         }
         self.area_offset = 0;
-        self.was_full = true;
         let written = self.map.write_area(0, &NO_RECORD);
         debug_assert!(written, "the area is larger than a word");
         self.send_drained();
@@ -279,7 +280,7 @@ impl Runner {
     /// Whether the next outcome, of a task that has ended, does not lie in the area: it comes in a frame.
     pub(crate) fn next_comes_in_a_frame(&self) -> bool {
         let mut word = Vec::new();
-        self.was_full
+        self.full_at > 0
             && self.area_offset == 0
             && self.map.read_area(0, WORD_BYTES, &mut word)
             && word == NO_RECORD

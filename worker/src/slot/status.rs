@@ -29,6 +29,11 @@ impl Status {
         self.change(|seen| seen.attempt_started = started);
     }
 
+    /// Whether an attempt runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).attempt_started.is_some()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -126,15 +126,14 @@ impl Work {
 
     /// The runner is gone: what was not reported of its frame is unsent again.
     pub(crate) fn abandon(&mut self) {
-        if let Some(frame) = self.frame {
-            self.confirm(frame.sequence + u64::from(self.reported.saturating_sub(frame.offset)));
-        }
+        self.confirm(0);
     }
 
-    /// The runner will run no task from `sequence` on: they are unsent again.
+    /// The runner will run no task from `sequence` on: they are unsent again, but for those that were reported.
     pub(crate) fn void_from(&mut self, sequence: u64) {
         let Some(frame) = &mut self.frame else { return };
-        frame.end = frame.end.min(sequence.max(frame.sequence));
+        let unreported = frame.sequence + u64::from(self.reported.saturating_sub(frame.offset));
+        frame.end = frame.end.min(sequence.max(unreported));
         let kept = frame.offset + (frame.end - frame.sequence) as u32;
         let void = self.lengths.get(kept as usize..self.sent as usize).unwrap_or_default();
         self.sent_bytes -= void.iter().map(|length| *length as usize).sum::<usize>();
@@ -176,13 +175,14 @@ mod tests {
 
     /// Any job at all: the bookkeeping does not look into it.
     static JOB: LazyLock<Option<Arc<Job>>> = LazyLock::new(|| {
+        let tasks = TaskTracker::new();
         let ground = Ground {
             slots: 1,
             registry: Registry::new(),
             environment: Vec::new(),
             runner_files: RunnerFiles::write(None).ok()?,
-            stderr: Stderr::new(std::io::sink(), TaskTracker::new()),
-            tasks: TaskTracker::new(),
+            stderr: Stderr::new(std::io::sink(), tasks.clone()),
+            tasks,
         };
         let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
         let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });

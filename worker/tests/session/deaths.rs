@@ -149,7 +149,7 @@ async fn a_module_that_ends_its_interpreter_on_import_rejects_the_job() {
     session.say(Kind::JobStarted(job)).await;
     session.batch(1, &["[1]"]).await;
     let reason = session.rejection(1).await;
-    assert!(reason.contains("exited with status 9 before it was ready"), "{reason}");
+    assert!(reason.contains("exited with status 9 while it loaded the function"), "{reason}");
     session.hang_up().await;
 }
 

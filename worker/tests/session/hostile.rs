@@ -112,7 +112,8 @@ async fn outcomes_of_tasks_that_are_not_its_own_or_have_ended() {
 async fn a_large_outcome_that_is_no_record() {
     let mut trial = Trial::begin().await;
     for body in ["", "01", "ffffffff", "0200000061", "00000040", "0100000080aa"] {
-        let bytes = frame(Kind::Large, MISDEED, body.len() as u64 / 2) + body;
+        let full = frame(Kind::Full, MISDEED, 0);
+        let bytes = full + &frame(Kind::Large, MISDEED, body.len() as u64 / 2) + body;
         let message = trial.cause_of_sending(&bytes).await;
         assert!(message.contains("the child wrote"), "{body}: {message}");
     }

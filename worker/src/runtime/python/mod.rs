@@ -29,11 +29,10 @@ pub(crate) struct RunnerFiles {
 }
 
 impl RunnerFiles {
-    /// Writes them to a new folder that only this user may enter, in the given one.
+    /// Writes them to a new folder that only this user may enter, within `parent` or among temporary files.
     pub(crate) fn write(parent: Option<&Path>) -> io::Result<Self> {
-        let mut folder = tempfile::Builder::new();
-        folder.prefix("poolmap-python-");
-        let folder = parent.map_or_else(|| folder.tempdir(), |parent| folder.tempdir_in(parent))?;
+        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+        let folder = tempfile::Builder::new().prefix("poolmap-python-").tempdir_in(parent)?;
         for (name, text) in FILES {
             let path = folder.path().join(name);
             if let Some(parent) = path.parent() {

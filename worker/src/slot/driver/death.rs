@@ -4,15 +4,17 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
-use poolmap_proto::v1::{Crashed, Failure, FailureKind};
+use poolmap_proto::v1::{Crashed, Evicted, Failure, FailureKind};
 
 use super::Driver;
 use crate::child::Exit;
 use crate::slot::collect::Violation;
 use crate::slot::runner::Runner;
+use crate::slot::status::Status;
 
-/// A job is given up after so many children in a row that died without having begun a task.
-const FALSE_STARTS_MAX: u32 = 3;
+/// A job is given up after so many children of a slot in a row that died without having begun a task. Children that somebody
+/// kills by chance while they start are not so many.
+const FALSE_STARTS_MAX: u32 = 8;
 /// Time between the end of a child's socket and its own; then it is killed.
 const CLOSING_GRACE: Duration = Duration::from_millis(500);
 
@@ -36,8 +38,8 @@ impl Driver {
         let was_ready = runner.is_ready;
         let exit = ended(runner).await;
         if was_running {
-            let cause = self.cause(&exit);
-            self.bury(cause).await;
+            self.false_starts = 0;
+            self.task_died(&exit).await;
         } else {
             self.reset().await;
             self.let_go_if_finished().await;
@@ -49,9 +51,7 @@ impl Driver {
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
         self.shared.status.set_child(None);
         self.runner.iter().for_each(Runner::kill);
-        if let Some(until) = self.written_until() {
-            let _more_of_it = self.report_until(until, None).await;
-        }
+        let _more_of_it = self.report_written().await;
         let Some(runner) = self.runner.take() else { return };
         let was_ready = runner.is_ready;
         let exit = ended(runner).await;
@@ -65,15 +65,29 @@ impl Driver {
         }
     }
 
-    /// What to tell of the task that was running. The kernel's kills for memory look like any other SIGKILL, but are counted.
-    fn cause(&self, exit: &Exit) -> Failure {
+    /// The task that was running is to blame, unless the kernel took its memory while others had a share of it: then it
+    /// was evicted, a moment before the memory guard would have done so.
+    async fn task_died(&mut self, exit: &Exit) {
         let cause = exit.cause();
-        let mut oom = self.shared.oom.lock().unwrap_or_else(PoisonError::into_inner);
-        if exit.is_sigkill() && oom.killed_since(Instant::now()) {
-            let message = format!("the kernel was out of memory: {}", cause.message);
-            return Failure { kind: FailureKind::OutOfMemory.into(), message, ..cause };
+        if !self.was_out_of_memory(exit) {
+            return self.bury(cause).await;
         }
-        cause
+        // Its own slot is free by now.
+        if !self.shared.statuses.iter().any(Status::is_busy) {
+            let message = format!("the kernel was out of memory: {}", cause.message);
+            return self.bury(Failure { kind: FailureKind::OutOfMemory.into(), message, ..cause }).await;
+        }
+        if let Some(work) = &self.work {
+            let (batch_id, offset) = (work.batch_id, work.reported());
+            self.tell(Report::Evicted(Evicted { batch_id, offset })).await;
+        }
+        self.end_batch().await;
+    }
+
+    /// The kernel's kills for memory look like any other SIGKILL, but are counted.
+    fn was_out_of_memory(&self, exit: &Exit) -> bool {
+        let mut oom = self.shared.oom.lock().unwrap_or_else(PoisonError::into_inner);
+        exit.is_sigkill() && oom.killed_since(Instant::now())
     }
 
     /// Nothing lies with a runner any more: all of it can be given back, if that was asked for.
@@ -91,10 +105,14 @@ impl Driver {
 
     /// Reports that the task which was running is to blame for the death of its child. Its batch ends here.
     async fn bury(&mut self, cause: Failure) {
-        if let Some(work) = &self.work {
+        if let Some(work) = self.work.as_ref().filter(|work| !work.is_finished()) {
             let (batch_id, offset) = (work.batch_id, work.reported());
             self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
         }
+        self.end_batch().await;
+    }
+
+    async fn end_batch(&mut self) {
         // A batch that ends here has nothing to give back.
         self.fence = None;
         self.let_go().await;
@@ -104,9 +122,13 @@ impl Driver {
     async fn count_false_start(&mut self, was_ready: bool, exit: &Exit) {
         self.false_starts += 1;
         let Some(job) = self.job.clone() else { return };
-        if !was_ready {
+        // One that ends by itself would do so again; one that was killed may have been so by chance.
+        if !was_ready && !exit.is_violent() {
             self.reject(job.id, job.launcher.stillborn(exit)).await;
         } else if self.false_starts >= FALSE_STARTS_MAX {
+            if !was_ready {
+                return self.reject(job.id, job.launcher.stillborn(exit)).await;
+            }
             let times = self.false_starts;
             let error =
                 format!("{times} children in a row died before they began a task; the last one {exit}");
