@@ -52,7 +52,7 @@ async fn a_worker_with_another_protocol_is_told_both_versions() {
 async fn a_worker_without_slots_is_refused() {
     let status = refusal(hello("empty", 0)).await;
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(status.message().contains("worker empty offers no slots"), "{status}");
+    assert!(status.message().contains("worker empty offers 0 slots"), "{status}");
 }
 
 #[tokio::test]
