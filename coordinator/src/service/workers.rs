@@ -1,6 +1,6 @@
 //! What workers attach to.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,9 +47,9 @@ impl Workers for WorkersService {
         let hello = introduction(&mut messages, self.hello_timeout).await?;
         let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
         let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
-        let (open, ended) = oneshot::channel();
-        tokio::spawn(listen(worker, messages, ended, self.commands.clone()));
-        Ok(Response::new(Outgoing { inbox, open: Some(open) }))
+        let (dismiss, dismissed) = oneshot::channel();
+        tokio::spawn(listen(worker, messages, dismissed, self.commands.clone()));
+        Ok(Response::new(Outgoing { inbox, dismissed: Some(dismiss) }))
     }
 }
 
@@ -57,8 +57,8 @@ impl Workers for WorkersService {
 #[derive(Debug)]
 pub struct Outgoing {
     inbox: mpsc::Receiver<Result<CoordinatorMessage, Status>>,
-    /// Dropped at the end of the stream or with it.
-    open: Option<oneshot::Sender<()>>,
+    /// Told when the core has ended the stream. A peer that drops it ends its own side, too, after what it has said.
+    dismissed: Option<oneshot::Sender<()>>,
 }
 
 impl Stream for Outgoing {
@@ -66,8 +66,10 @@ impl Stream for Outgoing {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.inbox.poll_recv(context);
-        if let Poll::Ready(None | Some(Err(_))) = next {
-            self.open = None;
+        if let Poll::Ready(None | Some(Err(_))) = next
+            && let Some(dismissed) = self.dismissed.take()
+        {
+            let _gone = dismissed.send(());
         }
         next
     }
@@ -87,17 +89,22 @@ async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration
     }
 }
 
-/// Passes on what a worker says until either direction of its stream has ended, in whichever way.
+/// Passes on what a worker says until its stream has ended, in whichever way, or the worker was dismissed.
 async fn listen(
     worker: WorkerId,
     mut messages: Streaming<WorkerMessage>,
-    mut ended: oneshot::Receiver<()>,
+    dismissed: oneshot::Receiver<()>,
     commands: mpsc::Sender<Command>,
 ) {
+    let mut dismissed = pin!(async {
+        if dismissed.await.is_err() {
+            std::future::pending().await
+        }
+    });
     loop {
         let said = tokio::select! {
             said = messages.message() => said,
-            _ = &mut ended => Ok(None),
+            () = &mut dismissed => Ok(None),
         };
         let command = match said {
             Ok(Some(message)) => Command::WorkerSaid { worker, message },
