@@ -94,7 +94,7 @@ def second(task):
 
 #[test]
 fn a_native_function_that_aborts_fails_alone() {
-    let input: String = (0..500).map(|task| format!("[77,{task}]\n")).collect();
+    let input = (0..500).map(|task| format!("[77,{task}]\n")).collect::<Vec<_>>().concat();
     let ran = native("run native:abort_at -j2").stdin(input).run().exits(1);
     let error = ran.error(77);
     assert_eq!((&error["kind"], &error["type"]), (&json!("crashed"), &json!("SIGABRT")));
