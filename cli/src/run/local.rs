@@ -65,9 +65,9 @@ pub(crate) struct Shape {
 impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
     pub(crate) fn start(shape: Shape, log_level: Level, registry: Registry) -> Result<Self, Failure> {
-        let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
+        let (sender, news) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
         let config =
-            Config { worker_timeout: shape.worker_timeout, notices: Some(notices), ..Config::default() };
+            Config { worker_timeout: shape.worker_timeout, notices: Some(sender), ..Config::default() };
         let coordinator = Coordinator::start(config);
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -86,7 +86,7 @@ impl Local {
                 let worker = start.spawn().map_err(Failure::system("starting a worker"))?;
                 tasks.spawn(supervise(start, worker, proven.clone(), stop.clone(), end.clone()));
             }
-            tokio::spawn(take_notice(noticed, proven));
+            tokio::spawn(take_notice(news, proven));
             folder = Some(private);
         }
         Ok(Self { coordinator, workers: shape.workers.get(), ends, stop, tasks, _folder: folder })

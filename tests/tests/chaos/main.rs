@@ -2,12 +2,7 @@
 //!
 //! The seed of the choices is printed; `POOLMAP_CHAOS_SEED` takes the same ones again. What they hit depends on the moment,
 //! so a seed replays the choices and not the run.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail where it stands"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
 #![expect(clippy::print_stdout, reason = "what a test skips, or chose by chance, must be seen")]
 #![expect(clippy::indexing_slicing, reason = "what a JSON value lacks is null, and fails its comparison")]
 
