@@ -44,6 +44,7 @@ fn serve(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         let transport =
             Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
+        // Beside the socket, which is removed with its folder by whoever has started this worker.
         let folder = args.socket.parent().map(Path::to_owned);
         let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry, folder };
         let ended = poolmap_worker::run(config, transport, std::future::pending()).await;

@@ -13,9 +13,12 @@ use crate::command::Reply;
 use crate::outcomes;
 use crate::workers::Outbox;
 
+/// The most slots of one worker: far above any machine, and low enough that its outbox stays small.
+const SLOTS_MAX: u32 = 1 << 16;
+
 impl Core {
     pub(super) fn worker_attached(&mut self, hello: Hello, outbox: Outbox, reply: Reply<WorkerId>) {
-        if hello.protocol != PROTOCOL_VERSION || hello.slots == 0 {
+        if hello.protocol != PROTOCOL_VERSION || !(1..=SLOTS_MAX).contains(&hello.slots) {
             let _gone = reply.send(Err(refusal(&hello)));
             return;
         }
@@ -34,6 +37,7 @@ impl Core {
         if !self.workers.heard(worker, self.clock.now()) {
             return;
         }
+        let wrong = self.scheduler.ignored().wrong;
         match said {
             Some(FromWorker::Begun(begun)) => {
                 self.feed(Event::Begun { worker, batch: BatchId(begun.batch_id) }, Report::Nothing);
@@ -53,6 +57,11 @@ impl Core {
             }
             Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
+        }
+        if self.scheduler.ignored().wrong > wrong {
+            let status =
+                Status::invalid_argument("a report contradicts what was reported before of its batch");
+            self.workers.refuse(worker, status);
         }
     }
 
@@ -80,7 +89,9 @@ impl Core {
     pub(super) fn rejected(&mut self, job: JobId, error: String) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.closed = true;
-        entry.reject(error);
+        // An empty reason would say that the job ran.
+        let said_nothing = || "a worker cannot run its function, and did not say why".to_owned();
+        entry.reject(if error.is_empty() { said_nothing() } else { error });
         self.workers.end_job(job);
         self.feed(Event::JobCancelled { job, kills_running: true }, Report::Nothing);
         self.settle(job);
@@ -112,7 +123,10 @@ impl Core {
 
 fn refusal(hello: &Hello) -> Status {
     if hello.protocol == PROTOCOL_VERSION {
-        return Status::invalid_argument(format!("worker {} offers no slots", hello.name));
+        return Status::invalid_argument(format!(
+            "worker {} offers {} slots; a worker has from 1 to {SLOTS_MAX}",
+            hello.name, hello.slots
+        ));
     }
     let (theirs, ours) = (hello.protocol, PROTOCOL_VERSION);
     Status::failed_precondition(format!(

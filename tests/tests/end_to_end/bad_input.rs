@@ -82,8 +82,8 @@ fn a_file_that_cannot_be_imported() {
     ");
     let dies = python("import os\nos._exit(4)\n", "f.py:f").tasks(1);
     insta::assert_snapshot!(refusal(dies), @r"
-    poolmap: cannot run f.py:f: cannot start Python ('python3'): it exited with status 4 before it was ready; see its messages above
-    Name an interpreter with --python PATH (3.9 or newer).
+    poolmap: cannot run f.py:f: its Python ('python3') exited with status 4 while it loaded the function; what it said is above
+    If that is no Python 3.9 or newer, name one with --python PATH.
     ");
 }
 
@@ -209,12 +209,12 @@ fn an_interpreter_that_is_none() {
     Name an interpreter with --python PATH (3.9 or newer).
     ");
     insta::assert_snapshot!(refused("f.py:first --python true"), @r"
-    poolmap: cannot run f.py:first: cannot start Python ('true'): it exited with status 0 before it was ready; see its messages above
-    Name an interpreter with --python PATH (3.9 or newer).
+    poolmap: cannot run f.py:first: its Python ('true') exited with status 0 while it loaded the function; what it said is above
+    If that is no Python 3.9 or newer, name one with --python PATH.
     ");
     insta::assert_snapshot!(refused("f.py:first --python true --preload json"), @r"
-    poolmap: cannot run f.py:first: cannot start Python ('true'): it is gone before it was ready; see its messages above
-    Name an interpreter with --python PATH (3.9 or newer).
+    poolmap: cannot run f.py:first: its Python ('true') is gone while it loaded the function; what it said is above
+    If that is no Python 3.9 or newer, name one with --python PATH.
     ");
 }
 

@@ -26,6 +26,9 @@ use crate::stderr::Tail;
 /// Forks that may be asked for and not yet written: one a slot, and one successor each, of a large machine.
 const REQUESTS: usize = 1024;
 
+/// The most that it may say at once: why it refuses.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+
 /// A prepared parent, from the side of those who want children.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -184,6 +187,9 @@ impl Control {
         let Some(bytes) = self.inbox.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
         let header = Header::decode(bytes).map_err(io::Error::other)?;
         let length = usize::try_from(header.length).map_err(io::Error::other)?;
+        if length > FRAME_BYTES_MAX {
+            return Err(io::Error::other(format!("the prepared parent sent a frame of {length} bytes")));
+        }
         if self.inbox.len() - HEADER_BYTES < length {
             return Ok(None);
         }
@@ -221,7 +227,11 @@ impl Control {
 }
 
 fn pid(number: u64) -> io::Result<Pid> {
-    Ok(Pid::from_raw(i32::try_from(number).map_err(io::Error::other)?))
+    match i32::try_from(number) {
+        // 0 would stand for this process and its group, and 1 is nobody's child.
+        Ok(pid) if pid > 1 => Ok(Pid::from_raw(pid)),
+        _ => Err(io::Error::other(format!("the prepared parent sent {number} as a process"))),
+    }
 }
 
 fn would_block_is_fine(outcome: io::Result<()>) -> io::Result<()> {

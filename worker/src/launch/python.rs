@@ -105,8 +105,11 @@ impl Interpreter {
         if let Some(refusal) = prepared.as_ref().and_then(|prepared| prepared.refusal()) {
             return refusal.clone();
         }
-        let reason = format!("it {exit} before it was ready; see its messages above");
-        LaunchError::Interpreter { program: self.program.clone(), reason }.to_string()
+        format!(
+            "its Python ('{}') {exit} while it loaded the function; what it said is above\n\
+             If that is no Python 3.9 or newer, name one with --python PATH.",
+            self.program
+        )
     }
 
     /// Starts an interpreter that serves these slots.

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -27,8 +28,13 @@ unsafe impl Sync for SharedMemory {}
 impl SharedMemory {
     /// Makes `length` bytes of zeroed memory; `name` shows in `/proc`.
     pub fn create(name: &str, length: usize) -> io::Result<Self> {
-        let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
+        let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         nix::unistd::ftruncate(&fd, i64::try_from(length).map_err(io::Error::other)?)?;
+        // A peer that made it smaller would have this process killed by its next look at what is gone.
+        fcntl(
+            &fd,
+            FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL),
+        )?;
         Self::open(fd, length)
     }
 
@@ -111,5 +117,21 @@ pub fn barrier() {
     let done = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if done != 0 {
         std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+    use nix::unistd::ftruncate;
+
+    use super::*;
+
+    #[test]
+    fn nobody_can_take_shared_memory_away_from_the_others() -> io::Result<()> {
+        let memory = SharedMemory::create("poolmap-test", 8192)?;
+        let peer = memory.as_fd().try_clone_to_owned()?;
+        assert_eq!((ftruncate(&peer, 0), ftruncate(&peer, 1 << 20)), (Err(Errno::EPERM), Err(Errno::EPERM)));
+        Ok(())
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Driver {
     current: Option<(u64, Instant)>,
     /// Mean time of a task, in nanoseconds.
     task_ns: Option<f64>,
+    /// Time a runner takes to be ready: the least seen, since a successor is asked only when its turn comes.
+    warm_up: Option<Duration>,
     /// Runners that died in a row without having begun anything.
     false_starts: u32,
 }
@@ -117,6 +119,7 @@ impl Driver {
             frame_reported: Duration::ZERO,
             current: None,
             task_ns: None,
+            warm_up: None,
             false_starts: 0,
         }
     }
@@ -182,7 +185,7 @@ impl Driver {
         match started {
             Ok(mut runner) => {
                 runner.load(job.id, &job.function);
-                self.shared.status.set_runner(Some((runner.child.clone(), runner.map().clone())));
+                self.shared.status.set_child(Some(runner.child.clone()));
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
                 true
@@ -240,12 +243,13 @@ impl Driver {
     }
 
     fn is_ready(&self) -> bool {
-        self.runner.as_ref().is_some_and(|runner| runner.warm_up.is_some())
+        self.runner.as_ref().is_some_and(|runner| runner.is_ready)
     }
 
     fn ready(&mut self, body: &[u8]) {
         if let (Some(runner), Some(job)) = (&mut self.runner, &self.job) {
-            runner.ready();
+            let warm_up = runner.ready();
+            self.warm_up = Some(self.warm_up.map_or(warm_up, |least| least.min(warm_up)));
             job.launcher.ready(body);
         }
     }
@@ -256,10 +260,10 @@ impl Driver {
     }
 
     async fn done(&mut self, header: &Header) -> Result<(), Violation> {
-        let Some(frame) = self.frame() else {
+        let (Some(frame), Some(runner)) = (self.frame(), &self.runner) else {
             return Err(Violation::OutOfTurn("the end of a batch"));
         };
-        if header.sequence < frame.sequence || header.sequence > frame.sent_end {
+        if header.sequence < runner.next_outcome() || header.sequence > frame.end.min(runner.begun() + 1) {
             return Err(Violation::OutOfTurn("the end of another batch"));
         }
         let busy = Duration::from_nanos(header.value);
@@ -287,10 +291,7 @@ impl Driver {
 
     async fn full(&mut self, header: &Header) -> Result<(), Violation> {
         self.report_claimed(header).await?;
-        if let Some(runner) = &mut self.runner {
-            runner.reset_area();
-        }
-        Ok(())
+        self.runner.as_mut().map_or(Ok(()), |runner| runner.reset_area(header.sequence))
     }
 
     async fn large(&mut self, header: &Header, body: Bytes) -> Result<(), Violation> {
@@ -305,17 +306,24 @@ impl Driver {
 
     /// Reports all outcomes before that of a task that the runner says it has just run.
     async fn report_claimed(&mut self, header: &Header) -> Result<(), Violation> {
-        let is_due =
-            self.frame().is_some_and(|frame| (frame.sequence..frame.sent_end).contains(&header.sequence));
-        if !is_due {
+        if !self.is_due(header.sequence) {
             return Err(Violation::OutOfTurn("an outcome of a task that it was not given"));
         }
         self.report_until(header.sequence, None).await
     }
 
+    /// Whether the runner has begun a task that it was given, and not told its outcome.
+    fn is_due(&self, sequence: u64) -> bool {
+        let (Some(runner), Some(frame)) = (&self.runner, self.frame()) else { return false };
+        sequence < frame.end && (runner.next_outcome()..=runner.begun()).contains(&sequence)
+    }
+
     /// Looks for outcomes of the batch that runs.
     async fn poll(&mut self) {
         let (Some(runner), Some(work)) = (&self.runner, &mut self.work) else { return };
+        if runner.is_stalled() {
+            return self.runner_broke(&Violation::HalfFrame).await;
+        }
         let (begun, batch_id) = (runner.begun(), work.batch_id);
         if work.frame().is_none_or(|frame| begun < frame.sequence) {
             return;
@@ -336,20 +344,18 @@ impl Driver {
     /// Up to where the outcomes of the frame are complete in the map, if there are new ones.
     fn written_until(&self) -> Option<u64> {
         let (runner, frame) = (self.runner.as_ref()?, self.frame()?);
-        // Behind a fence `begun` may name a task that did not run after all; only `Done` tells.
-        let fence = self.fence.as_ref().map_or(u64::MAX, |fence| fence.sequence);
-        let until = runner.begun().min(frame.end).min(fence);
-        (until > runner.next_outcome()).then_some(until)
+        // Behind a fence `begun` may name a task that did not run after all, but those before it have run.
+        let until = runner.begun().min(frame.end);
+        (until > runner.next_outcome() && !runner.next_comes_in_a_frame()).then_some(until)
     }
 
-    /// Reports the outcomes below `sequence`. `busy`: time the runner spent on the frame, if it said so.
+    /// Reports the outcomes below `sequence`, or those before the first that is nonsense. `busy`: time the runner spent on
+    /// the frame, if it said so.
     async fn report_until(&mut self, sequence: u64, busy: Option<Duration>) -> Result<(), Violation> {
         let mut run = RunBuilder::default();
-        if let Some(runner) = &mut self.runner {
-            runner.collect(sequence, &mut run)?;
-        }
+        let collected = self.runner.as_mut().map_or(Ok(()), |runner| runner.collect(sequence, &mut run));
         self.report(run, busy).await;
-        Ok(())
+        collected
     }
 
     async fn report(&mut self, run: RunBuilder, busy: Option<Duration>) {

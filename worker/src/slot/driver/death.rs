@@ -29,32 +29,40 @@ impl Driver {
         if let Some(until) = self.written_until() {
             let _nonsense = self.report_until(until, None).await;
         }
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
         let Some(runner) = self.runner.take() else { return };
         let was_running = self.frame().is_some_and(|frame| {
             runner.begun() >= runner.next_outcome()
                 && (frame.sequence..frame.end).contains(&runner.next_outcome())
         });
-        let was_ready = runner.warm_up.is_some();
+        let was_ready = runner.is_ready;
         let exit = ended(runner).await;
         if was_running {
             self.false_starts = 0;
             self.task_died(&exit).await;
         } else {
             self.reset().await;
+            self.let_go_if_finished().await;
             self.count_false_start(was_ready, &exit).await;
         }
     }
 
-    /// The runner wrote nonsense: it is killed, and the task it was at is to blame. Those before it have ended.
+    /// The runner wrote nonsense: it is killed, and the task it was at is to blame. What had ended before stays ended.
     pub(super) async fn runner_broke(&mut self, violation: &Violation) {
-        self.report_written().await;
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
+        self.runner.iter().for_each(Runner::kill);
+        let _more_of_it = self.report_written().await;
         let Some(runner) = self.runner.take() else { return };
-        runner.kill();
-        ended(runner).await;
-        let message = violation.to_string();
-        self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+        let was_ready = runner.is_ready;
+        let exit = ended(runner).await;
+        if self.frame().is_some() {
+            let message = violation.to_string();
+            self.bury(Failure { kind: FailureKind::Crashed.into(), message, ..Failure::default() }).await;
+        } else {
+            self.reset().await;
+            self.let_go_if_finished().await;
+            self.count_false_start(was_ready, &exit).await;
+        }
     }
 
     /// The task that was running is to blame, unless the kernel took its memory while others had a share of it: then it
@@ -87,7 +95,7 @@ impl Driver {
         self.is_bloated = false;
         self.forget_frame();
         if let Some(work) = &mut self.work {
-            work.confirm(0);
+            work.abandon();
         }
         if self.fence.is_some() {
             self.fence_stands(0).await;
@@ -97,7 +105,7 @@ impl Driver {
 
     /// Reports that the task which was running is to blame for the death of its child. Its batch ends here.
     async fn bury(&mut self, cause: Failure) {
-        if let Some(work) = &self.work {
+        if let Some(work) = self.work.as_ref().filter(|work| !work.is_finished()) {
             let (batch_id, offset) = (work.batch_id, work.reported());
             self.tell(Report::Crashed(Crashed { batch_id, offset, cause: Some(cause) })).await;
         }

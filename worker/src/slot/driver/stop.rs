@@ -6,7 +6,7 @@ use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{Evicted, Failure, FailureKind, Returned};
 
 use super::Driver;
-use crate::slot::collect::RunBuilder;
+use crate::slot::collect::{RunBuilder, Violation};
 use crate::slot::runner::Runner;
 
 impl Driver {
@@ -22,9 +22,11 @@ impl Driver {
             }
         };
         let timeout = self.job.as_ref().and_then(|job| job.timeout);
-        let is_running = self.frame().is_some_and(|frame| (frame.sequence..frame.end).contains(&begun));
-        if let Some(timeout) = timeout.filter(|timeout| is_running && since.elapsed() >= *timeout) {
-            self.report_written().await;
+        let Some(timeout) = timeout.filter(|timeout| since.elapsed() >= *timeout) else { return };
+        if let Err(violation) = self.report_written().await {
+            return self.runner_broke(&violation).await;
+        }
+        if self.is_due(begun) {
             let mut run = RunBuilder::default();
             run.push_failure(timed_out(timeout));
             self.report(run, None).await;
@@ -39,7 +41,7 @@ impl Driver {
             return;
         }
         if self.frame().is_some() {
-            self.report_written().await;
+            let _nonsense = self.report_written().await;
             self.abandon().await;
         }
         if let Some(work) = &mut self.work {
@@ -52,14 +54,16 @@ impl Driver {
 
     /// Kills the task that runs; its batch ends here and it is not to blame.
     pub(super) async fn evict(&mut self) {
-        self.report_written().await;
+        let _nonsense = self.report_written().await;
         let Some(work) = self.work.as_ref().filter(|work| work.frame().is_some()) else { return };
-        let (batch_id, offset) = (work.batch_id, work.reported());
+        let (batch_id, offset, is_finished) = (work.batch_id, work.reported(), work.is_finished());
         if let Some(runner) = &self.runner {
             runner.kill();
         }
         self.abandon().await;
-        self.tell(Report::Evicted(Evicted { batch_id, offset })).await;
+        if !is_finished {
+            self.tell(Report::Evicted(Evicted { batch_id, offset })).await;
+        }
         self.let_go().await;
     }
 
@@ -70,17 +74,18 @@ impl Driver {
         }
     }
 
-    /// Reports what stands in the map. Nonsense in there is the business of whoever ends the runner next.
-    pub(super) async fn report_written(&mut self) {
-        if let Some(until) = self.written_until() {
-            let _nonsense = self.report_until(until, None).await;
+    /// Reports what stands in the map.
+    pub(super) async fn report_written(&mut self) -> Result<(), Violation> {
+        match self.written_until() {
+            Some(until) => self.report_until(until, None).await,
+            None => Ok(()),
         }
     }
 
     /// Parts with the runner in the middle of a task: it is interrupted, and killed if that does not help, while the slot is
     /// free again at once.
     async fn abandon(&mut self) {
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
             self.shared.tasks.spawn(Runner::interrupt(runner));
         }
