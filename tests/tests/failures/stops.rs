@@ -1,6 +1,7 @@
 //! Stops: in steps when asked, and without a trace whoever is killed.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
 
@@ -158,6 +159,18 @@ fn nothing_is_left_when_several_are_killed_at_once_in_any_order() {
             running.ends();
         }
     }
+}
+
+#[test]
+fn the_socket_is_in_a_folder_of_this_user_alone() {
+    let running = two_running("f.py:long");
+    let tmp = format!("/proc/{}/cwd/tmp", running.process_id());
+    let folders: Vec<_> = std::fs::read_dir(tmp).unwrap().map(Result::unwrap).collect();
+    assert_eq!(folders.len(), 1, "all that a run needs is in one folder: {folders:?}");
+    assert_eq!(folders[0].metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(folders[0].path().join("socket").exists());
+    running.send(Signal::SIGKILL);
+    running.ends();
 }
 
 #[test]
