@@ -17,7 +17,7 @@ use super::work::NextTasks;
 use crate::child::Child;
 
 /// Bytes read from a socket at once.
-const READ_BYTES: usize = 64 << 10;
+pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// A runner and the pool's side of its slot.
 #[derive(Debug)]
@@ -127,6 +127,12 @@ impl Runner {
         }
         self.inbox.advance(HEADER_BYTES);
         Ok(Some((header, self.inbox.split_to(length).freeze())))
+    }
+
+    /// Bytes received and not yet taken up, and the memory held for them and what follows.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn inbox_bytes(&self) -> (usize, usize) {
+        (self.inbox.len(), self.inbox.capacity())
     }
 
     /// Notes that the runner has loaded its function.
