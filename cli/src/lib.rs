@@ -14,6 +14,7 @@ mod completions;
 pub mod cpus;
 mod exit;
 pub mod input;
+mod keeper;
 mod log;
 pub mod output;
 mod reason;
@@ -50,6 +51,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
+    #[command(hide = true)]
+    Keeper(keeper::KeeperArgs),
 }
 
 /// Runs the command line of this process with these native functions, and says how to exit.
@@ -72,5 +75,6 @@ pub fn main(registry: Registry) -> ExitCode {
         }
         Command::Completions(args) => completions::run(&args),
         Command::Worker(args) => worker::run(args, registry),
+        Command::Keeper(args) => Ok(keeper::run(&args)),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use poolmap_client::Transport;
 use poolmap_worker::runtime::native::{self, Registry};
 
 use crate::exit::{Failure, LOST, say};
+use crate::keeper::Keeper;
 
 /// Serve a coordinator on this machine.
 #[derive(Args, Clone, Debug)]
@@ -29,12 +30,23 @@ pub(crate) struct WorkerArgs {
 
 /// Runs until the coordinator hangs up.
 pub(crate) fn run(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
+    let keeper = Keeper::start().map_err(Failure::system("starting a worker's keeper"))?;
+    let ended = serve(args, registry);
+    if let Some(keeper) = keeper {
+        keeper.dismiss();
+    }
+    ended
+}
+
+fn serve(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::system("starting a worker"))?;
     runtime.block_on(async {
         let transport =
             Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
-        let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry };
+        // Beside the socket, which is removed with its folder by whoever has started this worker.
+        let folder = args.socket.parent().map(Path::to_owned);
+        let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry, folder };
         let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
         ended.map_err(|error| Failure::Lost(error.to_string()))?;
         Ok(ExitCode::SUCCESS)

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use poolmap_proto::v1::{JobEnd, OutcomeRun, OutcomesRequest, OutcomesResponse};
-use tonic::Streaming;
+use tokio::task::JoinHandle;
+use tonic::{Status, Streaming};
 
 use crate::error::ClientError;
 use crate::job::Stub;
@@ -13,6 +14,8 @@ use crate::job::Stub;
 pub struct OutcomeStream {
     job_id: u64,
     stub: Stub,
+    /// The call that opens the stream. A task of its own, since a call that is dropped half-way may take answers along.
+    call: Option<JoinHandle<Result<Streaming<OutcomesResponse>, Status>>>,
     stream: Option<Streaming<OutcomesResponse>>,
     cursor: u64,
     runs: VecDeque<OutcomeRun>,
@@ -21,7 +24,7 @@ pub struct OutcomeStream {
 
 impl OutcomeStream {
     pub(crate) fn new(job_id: u64, stub: Stub) -> Self {
-        Self { job_id, stub, stream: None, cursor: 0, runs: VecDeque::new(), end: None }
+        Self { job_id, stub, call: None, stream: None, cursor: 0, runs: VecDeque::new(), end: None }
     }
 
     /// The next run; `None` after the last one. This may be dropped while it waits without losing anything.
@@ -47,12 +50,30 @@ impl OutcomeStream {
     }
 
     async fn receive(&mut self) -> Result<OutcomesResponse, ClientError> {
-        if self.stream.is_none() {
-            let request = OutcomesRequest { job_id: self.job_id, cursor: self.cursor };
-            self.stream = Some(self.stub.outcomes(request).await?.into_inner());
-        }
-        let Some(stream) = &mut self.stream else { return Err(early_end()) };
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => self.open().await?,
+        };
         stream.message().await?.ok_or_else(early_end)
+    }
+
+    async fn open(&mut self) -> Result<&mut Streaming<OutcomesResponse>, ClientError> {
+        let request = OutcomesRequest { job_id: self.job_id, cursor: self.cursor };
+        let stub = &self.stub;
+        let call = self.call.get_or_insert_with(|| {
+            let mut stub = stub.clone();
+            tokio::spawn(async move { Ok(stub.outcomes(request).await?.into_inner()) })
+        });
+        let opened = call.await;
+        self.call = None;
+        let stream = opened.map_err(|error| ClientError::Lost(error.to_string()))??;
+        Ok(self.stream.insert(stream))
+    }
+}
+
+impl Drop for OutcomeStream {
+    fn drop(&mut self) {
+        self.call.iter().for_each(JoinHandle::abort);
     }
 }
 

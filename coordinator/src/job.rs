@@ -77,8 +77,11 @@ impl Job {
         self.ended = true;
     }
 
-    /// The job cannot run at all: whatever comes later is of no interest.
+    /// The job cannot run at all: whatever comes later is of no interest. One that has ended ran well enough.
     pub(crate) fn reject(&mut self, error: String) {
+        if self.ended {
+            return;
+        }
         self.ended = true;
         self.error = error;
         self.answer_writer(0);
@@ -109,6 +112,9 @@ impl Job {
 
     /// Answers the waiting reader if there is something to say; returns whether that was the last there is.
     pub(crate) fn answer_reader(&mut self) -> bool {
+        if self.reader.is_none() {
+            return false;
+        }
         let (runs, cursor) = self.log.next();
         let is_last = self.ended && cursor == self.log.end();
         if runs.is_empty() && !is_last {

@@ -24,7 +24,7 @@ use poolmap_proto::v1::workers_server::WorkersServer;
 use tokio::sync::mpsc;
 
 use crate::command::Command;
-pub use crate::service::{JobsService, WorkersService};
+pub use crate::service::{JobsService, SLOTS_MAX, WorkersService};
 
 /// Commands that may wait for the core. Each service call waits for room, so this bounds nothing but latency.
 const COMMAND_QUEUE: usize = 256;
@@ -38,8 +38,25 @@ pub struct Config {
     pub unread_bytes_max: usize,
     /// A worker that has not been heard of for so long is lost.
     pub worker_timeout: Duration,
-    /// Where the process ids of lost workers go, for whoever has started them.
-    pub lost: Option<mpsc::Sender<u32>>,
+    /// Time a worker has to introduce itself once it has attached.
+    pub hello_timeout: Duration,
+    /// Where news of workers go, for whoever has started them. What finds no room is not told.
+    pub notices: Option<mpsc::Sender<Notice>>,
+}
+
+/// News of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It was not heard of for too long.
+    Lost {
+        /// Of the worker.
+        process_id: u32,
+    },
+    /// It has brought its first outcome.
+    Proven {
+        /// Of the worker.
+        process_id: u32,
+    },
 }
 
 impl Default for Config {
@@ -49,7 +66,8 @@ impl Default for Config {
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
             worker_timeout: Duration::from_secs(15),
-            lost: None,
+            hello_timeout: Duration::from_secs(10),
+            notices: None,
         }
     }
 }
@@ -58,6 +76,7 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     commands: mpsc::Sender<Command>,
+    hello_timeout: Duration,
 }
 
 impl Coordinator {
@@ -65,8 +84,9 @@ impl Coordinator {
     #[must_use]
     pub fn start(config: Config) -> Self {
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+        let hello_timeout = config.hello_timeout;
         tokio::spawn(core::Core::new(config).run(receiver));
-        Self { commands }
+        Self { commands, hello_timeout }
     }
 
     /// Ends the coordinator: the streams of all workers end, and no request is answered any more.
@@ -86,7 +106,7 @@ impl Coordinator {
     /// The service that workers attach to.
     #[must_use]
     pub fn workers(&self) -> WorkersServer<WorkersService> {
-        WorkersServer::new(WorkersService::new(self.commands.clone()))
+        WorkersServer::new(WorkersService::new(self.commands.clone(), self.hello_timeout))
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }

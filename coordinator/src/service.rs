@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 pub use self::jobs::JobsService;
-pub use self::workers::WorkersService;
+pub use self::workers::{SLOTS_MAX, WorkersService};
 use crate::command::{Command, Reply};
 
 /// Asks the core and waits for its answer.

@@ -21,6 +21,8 @@ pub(crate) struct Worker {
     outbox: Outbox,
     jobs: HashSet<JobId>,
     last_heard: Time,
+    /// It has brought an outcome.
+    is_proven: bool,
 }
 
 /// All attached workers.
@@ -39,6 +41,7 @@ impl Workers {
             outbox,
             jobs: HashSet::new(),
             last_heard: now,
+            is_proven: false,
         };
         self.workers.insert(worker, entry);
     }
@@ -55,6 +58,12 @@ impl Workers {
 
     pub(crate) fn name(&self, worker: WorkerId) -> &str {
         self.workers.get(&worker).map_or("", |worker| &worker.name)
+    }
+
+    /// Notes that a worker has brought an outcome; gives its process id if that was the first one.
+    pub(crate) fn prove(&mut self, worker: WorkerId) -> Option<u32> {
+        let worker = self.workers.get_mut(&worker)?;
+        (!std::mem::replace(&mut worker.is_proven, true)).then_some(worker.process_id)
     }
 
     pub(crate) fn process_id(&self, worker: WorkerId) -> Option<u32> {

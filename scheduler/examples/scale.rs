@@ -13,9 +13,7 @@ use std::time::Instant;
 
 use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId};
 
-const MOST_TASKS: u64 = 10_000_000;
-/// Batches handed over in a row: slow tasks travel alone, so fewer of them make the point.
-const MOST_BATCHES: u64 = 400_000;
+const TASKS: u64 = 10_000_000;
 const CHUNK: u32 = 10_000;
 const SLOTS: u32 = 2;
 const JOB: JobId = JobId(1);
@@ -38,8 +36,8 @@ struct Cost {
 
 fn main() {
     for (chunk, how) in [(CHUNK, "in chunks of 10,000"), (1, "one by one")] {
-        if let Some(bytes) = queued_bytes(MOST_TASKS, chunk) {
-            println!("{MOST_TASKS} tasks that wait, added {how}: {bytes:.3} bytes per task");
+        if let Some(bytes) = queued_bytes(TASKS, chunk) {
+            println!("{TASKS} tasks that wait, added {how}: {bytes:.3} bytes per task");
         }
     }
     println!(
@@ -48,9 +46,7 @@ fn main() {
     );
     for (name, task_ns) in [("10 us", 10_000), ("1 ms", 1_000_000), ("1 s", 1_000_000_000)] {
         for workers in [10, 100, 1_000, 10_000] {
-            let per_batch = (20_000_000 / task_ns).max(1);
-            let tasks = MOST_TASKS.min(MOST_BATCHES * per_batch);
-            let Cost { tasks, batches, task_ns, batch_ns } = measure(workers, tasks, task_ns);
+            let Cost { tasks, batches, task_ns, batch_ns } = measure(workers, TASKS, task_ns);
             println!("{workers:>8} {name:>6} {tasks:>9} {batches:>8} {task_ns:>8.1} {batch_ns:>9.0}");
         }
     }

@@ -15,6 +15,10 @@ pub struct Config {
     /// A batch is at most the job's queue divided by all slots and this number. With two, a batch is at most
     /// half of a slot's fair share of what remains, so that sizes fall geometrically towards the end.
     pub tail_divisor: u32,
+    /// Near the end batches do not fall below so much work, in nanoseconds, as long as there is that much for
+    /// every slot: handing it over costs a tenth of it, and slots that finish a millisecond apart are
+    /// together.
+    pub least_batch_ns: u64,
     /// The time per task is the mean over about so much recent slot time, in nanoseconds. Fifty targets
     /// average out uneven tasks and still forget within a second of work.
     pub estimate_window_ns: u64,
@@ -31,6 +35,10 @@ pub struct Config {
     /// more, for reports that travel together) is stuck in one task: what waits behind that task is worth
     /// taking back however short it looks.
     pub overdue_factor: u32,
+    /// Where children are replaced, a batch that has not begun most likely waits for its child, in nanoseconds at
+    /// most so long. Whoever took its tasks over would have to start a child of his own for them, and neither
+    /// child would run its whole share. Interpreters with heavy imports start within a second.
+    pub child_start_ns: u64,
     /// Most time between a failure and a retry, in nanoseconds, give or take a quarter, unless the job's first
     /// delay is longer. After a minute, waiting longer helps nobody who watches.
     pub retry_delay_max_ns: u64,
@@ -42,11 +50,11 @@ pub struct Config {
     /// One worker in so many (at least one) is kept from new work until it is empty, while tasks wait that
     /// need a worker to themselves. An eighth bounds what a job with greedy tasks can cost the others.
     pub reserved_divisor: u64,
-    /// A task may be copied when it has run for so many times what it should take, and for so many times the
-    /// target. Below four times, uneven tasks would be copied for nothing; below two targets, reports that
-    /// travel together would.
+    /// A task is late, and may be copied, when it has run for so many times what it should take: below four,
+    /// uneven tasks would be copied for nothing.
     pub late_factor: u64,
-    /// See above.
+    /// It is not late before it has run for so many times the target, either: short tasks whose reports travel
+    /// together would be.
     pub late_targets: u64,
 }
 
@@ -58,11 +66,13 @@ impl Default for Config {
             growth_factor: 4,
             max_batch_tasks: 65_536,
             tail_divisor: 2,
+            least_batch_ns: MILLISECOND,
             estimate_window_ns: 1_000 * MILLISECOND,
             lookahead_batches: 1,
             lookahead_below_ns: 500 * MILLISECOND,
             take_back_above_ns: 2 * MILLISECOND,
             overdue_factor: 4,
+            child_start_ns: 1_000 * MILLISECOND,
             retry_delay_max_ns: 60_000 * MILLISECOND,
             halt_judged_from_tasks: 100,
             eviction_limit: 10,

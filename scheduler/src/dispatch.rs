@@ -102,7 +102,7 @@ impl Scheduler {
             self.fairness.serve(job_id, &mut job.share, batch.charged_ns);
             job.batches.insert(id);
         }
-        self.batches.insert(id, batch);
+        self.batches.insert(id, Box::new(batch));
         self.place(id);
         self.list_job(job_id);
         id

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::batch::{Batch, Question};
+use crate::batch::Question;
 use crate::event::{BatchId, JobId};
 use crate::job::{Job, TaskCounts};
 use crate::scheduler::Scheduler;
@@ -147,8 +147,8 @@ impl Scheduler {
         ensure((delayed, late) == (self.delays.len(), self.late.len()), || "alarms of nobody".into())?;
         self.jobs.iter().try_for_each(|(id, job)| {
             ensure(job.due_at == job.backlog.next_due(), || format!("{id:?} would oversleep its retry"))?;
-            let watched = |batch: &&Batch| batch.job == *id && may_become_late(batch, job);
-            let watched = self.batches.values().filter(watched).count();
+            let of_job = self.batches.values().filter(|batch| batch.job == *id);
+            let watched = of_job.filter(|batch| may_become_late(batch, job)).count();
             ensure(watched == job.watched.len(), || format!("{id:?} has {watched} tasks to watch"))?;
             let listed = self.alone.contains(&(Reverse(job.share.priority()), *id));
             ensure(listed == job.is_ready_alone(), || format!("{id:?} waits for an empty worker or not"))

@@ -22,6 +22,10 @@ pub struct TaskCounts {
 
 /// A job that has tasks without an outcome, or may get more.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and nearly all of them combine"
+)]
 pub(crate) struct Job {
     pub(crate) options: JobOptions,
     pub(crate) share: Share,

@@ -34,7 +34,7 @@ impl Scheduler {
         id: BatchId,
         fits: impl FnOnce(&Batch) -> bool,
     ) -> Option<&mut Batch> {
-        let batch = self.batches.get_mut(&id);
+        let batch = self.batches.get_mut(&id).map(Box::as_mut);
         if batch.is_none() && (1..=self.last_batch).contains(&id.0) {
             self.ignored.late += 1;
             return None;
@@ -57,7 +57,7 @@ impl Scheduler {
         now: Time,
         worker: WorkerId,
         id: BatchId,
-        ending: Ending,
+        ending: &Ending,
         actions: &mut Vec<Action>,
     ) {
         let Some(batch) = self.reported(worker, id, |batch| ending.fits(batch)) else { return };

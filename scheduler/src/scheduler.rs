@@ -3,8 +3,8 @@
 //! in `dispatch`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::action::Action;
 use crate::alarms::Alarms;
@@ -19,9 +19,32 @@ use crate::takeback::{Candidates, Place};
 use crate::tries::{End, Tries};
 use crate::worker::Workers;
 
-/// A hasher without a random seed. No decision follows the order of a hash map; this makes even that order
-/// the same in every run.
-pub(crate) type FixedHasher = BuildHasherDefault<DefaultHasher>;
+/// A hasher for our ids: one multiplication, and no random seed. Ids are counted up by us or by the shell, so
+/// that nobody can choose them to collide. No decision follows the order of a hash map; this makes even that
+/// order the same in every run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The golden ratio, in fixed point, spreads neighbours over all upper bits; the table looks at the
+        // lower ones too.
+        let spread = (self.0 ^ id).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub(crate) type FixedHasher = BuildHasherDefault<IdHasher>;
 
 /// Events that had no effect because they did not fit what is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +90,9 @@ pub struct Totals {
 pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) jobs: HashMap<JobId, Job, FixedHasher>,
-    pub(crate) batches: HashMap<BatchId, Batch, FixedHasher>,
+    /// In a tree, since batches begin and end roughly in the order of their ids: what is touched next lies
+    /// beside what was touched before.
+    pub(crate) batches: BTreeMap<BatchId, Box<Batch>>,
     pub(crate) workers: Workers,
     pub(crate) fairness: Fairness,
     pub(crate) candidates: Candidates,
@@ -89,7 +114,7 @@ impl Scheduler {
         Self {
             config,
             jobs: HashMap::default(),
-            batches: HashMap::default(),
+            batches: BTreeMap::new(),
             workers: Workers::default(),
             fairness: Fairness::default(),
             candidates: Candidates::default(),
@@ -121,7 +146,7 @@ impl Scheduler {
             Event::WorkerLeft { worker, is_blamed } => self.worker_left(worker, is_blamed, actions),
             Event::Begun { worker, batch } => self.begun(now, worker, batch),
             Event::Ended { worker, batch, count, busy_ns, failed } => {
-                self.ended(now, worker, batch, Ending { count, busy_ns, failed }, actions);
+                self.ended(now, worker, batch, &Ending { count, busy_ns, failed }, actions);
             }
             Event::Returned { worker, batch, length } => self.returned(worker, batch, length, actions),
             Event::Crashed { worker, batch, offset } => {
@@ -210,7 +235,7 @@ impl Scheduler {
     }
 
     /// Forgets a batch of which nothing is left to run.
-    pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Batch> {
+    pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Box<Batch>> {
         let batch = self.batches.remove(&id)?;
         self.candidates.place(id, batch.place, None);
         if batch.question == Question::Open {

@@ -57,6 +57,11 @@ impl Sizing {
         Self { tasks_per_child: tasks_per_child.filter(|&count| count > 0), ..Self::default() }
     }
 
+    /// Whether each child runs so few tasks that a batch mostly meets one that is still starting.
+    pub(crate) fn fills_fresh_children(&self) -> bool {
+        self.tasks_per_child.is_some()
+    }
+
     /// Learns from `count` tasks that took `busy_ns` together.
     pub(crate) fn observe(&mut self, count: u32, busy_ns: u64, config: &Config) {
         self.estimate.observe(count, busy_ns, config.estimate_window_ns);
@@ -87,10 +92,14 @@ impl Sizing {
     }
 
     fn plain_tasks(&self, supply: Supply, config: &Config) -> u32 {
-        let in_time = self.estimate.task_ns().map_or(1, |task_ns| config.target_batch_ns / task_ns);
+        let task_ns = self.estimate.task_ns();
+        let in_time = task_ns.map_or(1, |task_ns| config.target_batch_ns / task_ns);
         let grown = u64::from(self.largest_in_time) * u64::from(config.growth_factor);
-        let shares = supply.slots.saturating_mul(u64::from(config.tail_divisor)).max(1);
-        let tasks = in_time.min(grown).min(supply.queued / shares).min(u64::from(config.max_batch_tasks));
+        let slots = supply.slots.max(1);
+        let worthwhile = task_ns.map_or(0, |task_ns| config.least_batch_ns / task_ns);
+        let share = (supply.queued / slots.saturating_mul(u64::from(config.tail_divisor).max(1)))
+            .max(worthwhile.min(supply.queued / slots));
+        let tasks = in_time.min(grown).min(share).min(u64::from(config.max_batch_tasks));
         tasks.max(1) as u32
     }
 
@@ -158,9 +167,16 @@ mod tests {
 
     #[test]
     fn a_batch_is_at_most_half_a_share_of_what_is_left() {
-        let sizing = learned(1_000, 10_000, None);
+        let sizing = learned(MS / 10, 200, None);
         assert_eq!(tasks(&sizing, supply(400, 2)), 100);
         assert_eq!(tasks(&sizing, supply(3, 2)), 1);
+    }
+
+    #[test]
+    fn a_batch_is_a_milliseconds_work_while_there_is_so_much_for_every_slot() {
+        let sizing = learned(MS / 100, 2_000, None);
+        assert_eq!(tasks(&sizing, supply(300, 2)), 100);
+        assert_eq!(tasks(&sizing, supply(100, 2)), 50, "then it is a whole share");
     }
 
     #[test]
@@ -202,9 +218,9 @@ mod tests {
 
     #[test]
     fn batches_of_fast_tasks_are_multiples_of_a_child() {
-        assert_eq!(tasks(&learned(1_000, 1_000, Some(10)), supply(140, 2)), 30);
+        assert_eq!(tasks(&learned(MS / 10, 200, Some(10)), supply(140, 2)), 30);
         assert_eq!(
-            tasks(&learned(1_000, 1_000, Some(10)), supply(12, 2)),
+            tasks(&learned(MS / 10, 200, Some(10)), supply(12, 2)),
             10,
             "even if the tail limit says less"
         );

@@ -11,7 +11,8 @@ fn main() -> ExitCode {
         .function("where_am_i", where_am_i)
         .function("abort_at", abort_at)
         .function("panic_at", panic_at)
-        .function("print", |text: String| println!("{text}"))
+        .function("sleep_ms", sleep_ms)
+        .function("print", print)
         .fallible("parse", |text: String| text.parse::<i64>());
     poolmap::main(registry)
 }
@@ -21,6 +22,11 @@ fn where_am_i(_task: u32) -> (u32, String) {
     // Long enough for other slots to get their share.
     thread::sleep(std::time::Duration::from_millis(20));
     (std::process::id(), format!("{:?}", thread::current().id()))
+}
+
+fn sleep_ms(ms: u64) -> u64 {
+    thread::sleep(std::time::Duration::from_millis(ms));
+    ms
 }
 
 fn panic_at(bad: u32, task: u32) -> u32 {
@@ -33,4 +39,10 @@ fn abort_at(bad: u32, task: u32) -> u32 {
         std::process::abort();
     }
     task
+}
+
+#[expect(clippy::print_stdout, reason = "what a function prints must not mix with results")]
+#[expect(clippy::needless_pass_by_value, reason = "arguments are read from JSON")]
+fn print(text: String) {
+    println!("{text}");
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use poolmap_proto::v1::{Failure, FailureKind};
 use tokio::io::unix::AsyncFd;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::os;
+use crate::slot::map::SlotMap;
 use crate::stderr::Tail;
 
 /// Time a child that has nothing more to do gets to end by itself.
@@ -48,6 +49,8 @@ pub(crate) struct Child {
     exit: watch::Receiver<Option<Exit>>,
     /// What must live as long as the child: the parent that it was forked from.
     keeper: Option<Keeper>,
+    /// Where a thread that runs commands says which one it waits for.
+    commands: Option<Arc<SlotMap>>,
 }
 
 /// Keeps something alive by being held.
@@ -76,7 +79,13 @@ impl Child {
     pub(crate) fn watched(keeper: Option<Keeper>, output: Option<Tail>) -> (Self, ChildWatch) {
         let (sender, exit) = watch::channel(None);
         let group = Arc::new(OnceLock::new());
-        (Self { group: group.clone(), exit, keeper }, ChildWatch { group, exit: sender, output })
+        let child = Self { group: group.clone(), exit, keeper, commands: None };
+        (child, ChildWatch { group, exit: sender, output })
+    }
+
+    /// The same child, a thread that runs commands and names each in this map.
+    pub(crate) fn with_commands(self, map: SlotMap) -> Self {
+        Self { commands: Some(Arc::new(map)), ..self }
     }
 
     /// Waits for its end. May be dropped while it waits.
@@ -84,13 +93,17 @@ impl Child {
         self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone()).unwrap_or(Exit::Unknown)
     }
 
-    /// Kills it and its process group; threads cannot be killed.
+    /// Kills it and its process group; threads cannot be killed, but the command can for which one waits.
     pub(crate) fn kill(&self) {
-        if let Some(group) = self.group.get()
-            && self.exit.borrow().is_none()
-        {
-            kill_group(*group);
+        if self.exit.borrow().is_none() {
+            self.process().into_iter().for_each(kill_group);
         }
+    }
+
+    /// The process, where there is one of its own: the child itself, or the command that it waits for.
+    pub(crate) fn process(&self) -> Option<Pid> {
+        let command = || self.commands.as_ref()?.process().map(Pid::from_raw);
+        self.group.get().copied().or_else(command)
     }
 
     /// Waits for the end of a child that has been told to end, and kills it after a grace period.
@@ -105,29 +118,19 @@ impl Child {
     }
 
     /// Interrupts a child in the middle of a task, and kills it after a grace period. A thread cannot be interrupted, but the
-    /// command that it waits for can; `command` gives its process group while there is one.
-    pub(crate) async fn interrupt(mut self, command: impl Fn() -> Option<Pid>) {
+    /// command that it waits for can.
+    pub(crate) async fn interrupt(mut self) {
         // Either may have ended by itself: that is what is wanted. Of a child only the runner is told; what it has started
         // ends with it at the latest.
-        let _gone = match (self.group.get(), command()) {
-            (Some(child), _) => kill(*child, Signal::SIGINT),
+        let _gone = match (self.group.get(), self.process()) {
+            (Some(child), _) => nix::sys::signal::kill(*child, Signal::SIGINT),
             (None, Some(command)) => killpg(command, Signal::SIGTERM),
             (None, None) => Ok(()),
         };
-        if tokio::time::timeout(INTERRUPT_GRACE, self.exit.wait_for(Option::is_some)).await.is_ok() {
-            return;
+        if tokio::time::timeout(INTERRUPT_GRACE, self.exit.wait_for(Option::is_some)).await.is_err() {
+            self.kill();
+            self.exited().await;
         }
-        match self.group.get() {
-            Some(_) => self.kill(),
-            // Only threads are asked for their command: what a child writes must not decide whom this process kills.
-            None => command().into_iter().for_each(kill_group),
-        }
-        self.exited().await;
-    }
-
-    /// The process, where there is one of its own.
-    pub(crate) fn process(&self) -> Option<Pid> {
-        self.group.get().copied()
     }
 
     /// Resident memory in bytes, where it has memory of its own.
@@ -172,6 +175,7 @@ async fn reap(pid: Pid, pidfd: AsyncFd<OwnedFd>, watch: ChildWatch) {
     }
 }
 
+/// Kills a process group.
 fn kill_group(group: Pid) {
     // The group may be gone already: that is what is wanted.
     let _gone = killpg(group, Signal::SIGKILL);
@@ -181,6 +185,15 @@ impl Exit {
     /// Whether it was killed by SIGKILL: by the kernel for its memory, or by anybody.
     pub(crate) fn is_sigkill(&self) -> bool {
         matches!(self, Self::Process { status, .. } if status.signal() == Some(Signal::SIGKILL as i32))
+    }
+
+    /// Whether somebody else ended it, or may have.
+    pub(crate) fn is_violent(&self) -> bool {
+        match self {
+            Self::Process { status, .. } => status.signal().is_some(),
+            Self::Thread => false,
+            Self::Unknown => true,
+        }
     }
 
     /// What to tell of a task during which its child ended so.
@@ -248,6 +261,7 @@ mod tests {
             directory: None,
             descriptors: &[(output.as_fd(), 1), (output.as_fd(), 2)],
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         Child::adopt(spawn.start().map_err(|error| error.error)?, tail, &tasks)

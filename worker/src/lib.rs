@@ -20,6 +20,7 @@ pub mod slot;
 mod stderr;
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::EnvironmentVariable;
@@ -41,6 +42,9 @@ pub struct Config {
     pub slots: NonZeroU32,
     /// The native functions it knows.
     pub registry: Registry,
+    /// Where it makes the folder for the files that it needs; among temporary files if absent. A worker that is killed
+    /// cannot remove them: this is for whoever can do so instead.
+    pub folder: Option<PathBuf>,
 }
 
 /// Why a worker ended other than by being told to.
@@ -69,7 +73,7 @@ pub async fn run(
         slots: slots.get() as usize,
         registry: config.registry,
         environment: thread_caps(slots),
-        runner_files: RunnerFiles::write().map_err(WorkerError::RunnerFiles)?,
+        runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
         stderr: Stderr::new(std::io::stderr(), tasks.clone()),
         tasks,
     };

@@ -57,11 +57,12 @@ impl Pool {
     ) -> (Self, mpsc::Receiver<Left>) {
         let (left, departures) = mpsc::channel(ground.slots);
         let oom = Arc::new(Mutex::new(OomWatch::start()));
-        let slots = (0..ground.slots).map(|slot| {
+        let statuses: Arc<[Status]> = (0..ground.slots).map(|_| Status::default()).collect();
+        let slots = statuses.iter().cloned().enumerate().map(|(slot, status)| {
             let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-            let status = Status::default();
             let (left, reports, tasks) = (left.clone(), reports.clone(), ground.tasks.clone());
-            let shared = Shared { left, reports, tasks, status: status.clone(), oom: oom.clone() };
+            let (oom, statuses) = (oom.clone(), statuses.clone());
+            let shared = Shared { left, reports, tasks, status: status.clone(), statuses, oom };
             ground.tasks.spawn(Driver::new(slot, receiver, shared).run());
             Slot { commands, is_idle: true, status }
         });

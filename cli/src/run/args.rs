@@ -177,7 +177,7 @@ pub(super) struct ChildFlags {
     max_tasks_per_child: Option<NonZeroU64>,
 
     /// Replace a child between tasks once its resident memory has passed SIZE, such as 500MB
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
     max_child_rss: Option<ByteSize>,
 
     /// Import these modules once and fork children from there

@@ -15,19 +15,19 @@ use crate::exit::Failure;
 #[command(next_help_heading = "Failures")]
 pub(crate) struct LimitFlags {
     /// Stop a task that takes longer than TIME, such as 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 
     /// Stop the whole job after TIME
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     job_timeout: Option<Duration>,
 
     /// Try a task that failed up to N times more
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     retries: u32,
 
     /// Wait before the first retry; doubled for each further one
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "retries")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     retry_delay: Option<Duration>,
 
     /// Fail a task that has killed its child N times
@@ -35,7 +35,7 @@ pub(crate) struct LimitFlags {
     crash_limit: NonZeroU32,
 
     /// Stop the job when tasks have failed: never, first, N of them, or N% of all
-    #[arg(long, value_name = "WHEN", default_value = "never")]
+    #[arg(long, value_name = "WHEN", default_value = "never", allow_negative_numbers = true)]
     halt: HaltFlag,
 
     /// Near the end, let idle slots run copies of tasks that take unusually long; the first outcome counts
@@ -43,7 +43,7 @@ pub(crate) struct LimitFlags {
     speculate: bool,
 
     /// A worker process that has not been heard of for TIME is lost, and its tasks run again
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s", allow_hyphen_values = true)]
     worker_timeout: Duration,
 }
 
@@ -67,6 +67,11 @@ impl LimitFlags {
 
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.retry_delay.is_some() && self.retries == 0 {
+            return Err(Failure::Usage(
+                "--retry-delay needs --retries: without, nothing is tried again".to_owned(),
+            ));
+        }
         match (self.timeout, self.job_timeout) {
             (Some(task), Some(job)) if job < task => Err(Failure::Usage(format!(
                 "--job-timeout {} is shorter than --timeout {}: no task could ever reach its own limit",

@@ -1,18 +1,20 @@
 //! The cluster with one host: a coordinator in this process, and workers that dial in over a private socket.
 
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use poolmap_client::{Backend, Transport};
-use poolmap_coordinator::{Config, Coordinator};
+use poolmap_coordinator::{Config, Coordinator, Notice};
 use poolmap_proto::transport;
 use poolmap_worker::os;
 use poolmap_worker::runtime::native::Registry;
@@ -31,7 +33,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 const SOCKET_NAME: &str = "socket";
 /// What the address of a Unix socket holds, its final NUL included: 108 bytes on Linux, 104 elsewhere.
 const SOCKET_ADDRESS_BYTES: usize = 104;
-/// Times that each worker is started again, and the time before the first of them; it doubles.
+/// Notices of the coordinator that may wait, for each worker: a lost one must not be missed, and another takes its place.
+const NOTICES_PER_WORKER: usize = 4;
+/// Times in a row that a worker which brings no outcome is started again, and the time before the first of them; it doubles.
 const RESTARTS: usize = 5;
 const RESTART_DELAY: Duration = Duration::from_millis(100);
 
@@ -61,8 +65,9 @@ pub(crate) struct Shape {
 impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
     pub(crate) fn start(shape: Shape, log_level: Level, registry: Registry) -> Result<Self, Failure> {
-        let (lost, lost_workers) = mpsc::channel(shape.workers.get() as usize);
-        let config = Config { worker_timeout: shape.worker_timeout, lost: Some(lost), ..Config::default() };
+        let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
+        let config =
+            Config { worker_timeout: shape.worker_timeout, notices: Some(notices), ..Config::default() };
         let coordinator = Coordinator::start(config);
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -74,13 +79,14 @@ impl Local {
                 .map_err(Failure::system("making a private folder for the socket of the workers"))?;
             let socket = private.path().join(SOCKET_NAME);
             listen(&coordinator, &socket)?;
+            let proven = Proven::default();
             for number in 1..=shape.workers.get() {
                 let name = format!("local-{number}");
                 let start = Start { name, slots: shape.slots, socket: socket.clone(), log_level };
                 let worker = start.spawn().map_err(Failure::system("starting a worker"))?;
-                tasks.spawn(supervise(start, worker, stop.clone(), end.clone()));
+                tasks.spawn(supervise(start, worker, proven.clone(), stop.clone(), end.clone()));
             }
-            tokio::spawn(kill_lost(lost_workers));
+            tokio::spawn(take_notice(noticed, proven));
             folder = Some(private);
         }
         Ok(Self { coordinator, workers: shape.workers.get(), ends, stop, tasks, _folder: folder })
@@ -136,7 +142,7 @@ fn inline(
     end: mpsc::Sender<String>,
 ) -> impl Future<Output = ()> + use<> {
     let transport = Transport::in_process(coordinator.workers());
-    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry };
+    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry, folder: None };
     async move {
         let result = poolmap_worker::run(config, transport, std::future::pending()).await;
         let how = result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
@@ -144,26 +150,59 @@ fn inline(
     }
 }
 
-/// Kills workers that were declared lost, so that they are started again: they may be stopped, or stuck.
-async fn kill_lost(mut lost: mpsc::Receiver<u32>) {
-    while let Some(process_id) = lost.recv().await {
-        if let Ok(process_id) = i32::try_from(process_id) {
-            let _gone = killpg(Pid::from_raw(process_id), Signal::SIGKILL);
+/// Process ids of the workers that have brought an outcome.
+type Proven = Arc<Mutex<HashSet<u32>>>;
+
+/// Kills workers that were declared lost, so that they are started again: they may be stopped, or stuck. Notes which ones work.
+async fn take_notice(mut notices: mpsc::Receiver<Notice>, proven: Proven) {
+    while let Some(notice) = notices.recv().await {
+        match notice {
+            Notice::Lost { process_id } => {
+                if let Ok(process_id) = i32::try_from(process_id) {
+                    let _gone = killpg(Pid::from_raw(process_id), Signal::SIGKILL);
+                }
+            }
+            Notice::Proven { process_id } => {
+                proven.lock().unwrap_or_else(PoisonError::into_inner).insert(process_id);
+            }
         }
     }
 }
 
-/// Starts a worker again when it ends, a few times, until told to stop; then sees it end.
-async fn supervise(start: Start, mut worker: Worker, stop: CancellationToken, end: mpsc::Sender<String>) {
-    let delays =
-        ExponentialBuilder::default().with_min_delay(RESTART_DELAY).with_max_times(RESTARTS).with_jitter();
-    for delay in delays.build() {
+fn restart_delays() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default().with_min_delay(RESTART_DELAY).with_max_times(RESTARTS).with_jitter().build()
+}
+
+/// Starts a worker again when it ends, until told to stop or until several in a row have ended without an outcome.
+/// Each further one that is started costs an outcome, so this comes to an end.
+async fn supervise(
+    start: Start,
+    mut worker: Worker,
+    proven: Proven,
+    stop: CancellationToken,
+    end: mpsc::Sender<String>,
+) {
+    let mut delays = restart_delays();
+    loop {
         let how = worker.ended(&stop).await;
         if stop.is_cancelled() {
             return;
         }
+        let id = worker.pid.as_raw().cast_unsigned();
+        if proven.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) {
+            delays = restart_delays();
+        }
+        let Some(delay) = delays.next() else {
+            let _stopping = end.try_send(format!(
+                "worker {} {how}, after it was started again {RESTARTS} times without an outcome",
+                start.name
+            ));
+            return;
+        };
         tracing::warn!("worker {} {how}; it is started again", start.name);
-        tokio::time::sleep(delay).await;
+        if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+            return;
+        }
         worker = match start.spawn() {
             Ok(worker) => worker,
             Err(error) => {
@@ -173,9 +212,6 @@ async fn supervise(start: Start, mut worker: Worker, stop: CancellationToken, en
             }
         };
     }
-    let how = worker.ended(&stop).await;
-    let _stopping =
-        end.try_send(format!("worker {} {how}, after it was started again {RESTARTS} times", start.name));
 }
 
 /// What it takes to start a worker process.
@@ -193,7 +229,7 @@ struct Worker {
 }
 
 impl Start {
-    /// Starts the process. It ends when its connection does; in a group of its own, it leaves Ctrl-C to us.
+    /// Starts the process. It ends when its connection does; in a session of its own, it leaves Ctrl-C to us.
     fn spawn(&self) -> io::Result<Worker> {
         let slots = self.slots.to_string();
         let words: [&[u8]; 10] = [
@@ -221,6 +257,7 @@ impl Start {
             directory: None,
             descriptors: &[(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)],
             own_group: true,
+            own_session: true,
             die_with_parent: false,
         };
         let pid = spawn.start().map_err(|error| error.error)?;

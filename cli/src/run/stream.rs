@@ -77,8 +77,9 @@ impl Streams {
                 return Err(Failure::Lost("the thread that writes results ended early".to_owned()));
             }
         };
-        // An interrupted reader may wait for input for ever.
-        let input = if was_interrupted { Ok(()) } else { input_result(self.feeder).await? };
+        // The reader may wait for input for ever, of which nothing is wanted any more.
+        let is_stopped = end.as_ref().is_none_or(|end| !end.stopped.is_empty());
+        let input = if is_stopped { Ok(()) } else { input_result(self.feeder).await? };
         Ok(Ended { counts, end, was_interrupted, input })
     }
 

@@ -8,6 +8,7 @@ use poolmap_scheduler::{BatchId, Event, JobId, WorkerId};
 use tonic::Status;
 
 use super::{Core, HEARTBEATS_PER_TIMEOUT, Report};
+use crate::Notice;
 use crate::command::Reply;
 use crate::outcomes;
 use crate::workers::Outbox;
@@ -36,6 +37,7 @@ impl Core {
         if !self.workers.heard(worker, self.clock.now()) {
             return;
         }
+        let wrong = self.scheduler.ignored().wrong;
         match said {
             Some(FromWorker::Begun(begun)) => {
                 self.feed(Event::Begun { worker, batch: BatchId(begun.batch_id) }, Report::Nothing);
@@ -56,6 +58,11 @@ impl Core {
             Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
         }
+        if self.scheduler.ignored().wrong > wrong {
+            let status =
+                Status::invalid_argument("a report contradicts what was reported before of its batch");
+            self.workers.refuse(worker, status);
+        }
     }
 
     pub(super) fn ended(&mut self, worker: WorkerId, ended: BatchOutcomes) {
@@ -63,6 +70,9 @@ impl Core {
         if let Err(error) = outcomes::check(&run) {
             self.workers.refuse(worker, Status::invalid_argument(error.to_string()));
             return;
+        }
+        if let Some(process_id) = self.workers.prove(worker) {
+            self.notify(Notice::Proven { process_id });
         }
         let (batch, count) = (BatchId(ended.batch_id), run.lengths.len() as u32);
         let failed = run.failures.iter().map(|failure| failure.offset).collect();
@@ -94,11 +104,17 @@ impl Core {
         }
     }
 
+    fn notify(&self, notice: Notice) {
+        if let Some(notices) = &self.config.notices {
+            let _full_or_gone = notices.try_send(notice);
+        }
+    }
+
     pub(super) fn drop_silent_workers(&mut self) {
         for worker in self.workers.silent(self.config.worker_timeout, self.clock.now()) {
             tracing::warn!(worker = worker.0, "a worker was silent for too long and is taken for lost");
-            if let (Some(lost), Some(process_id)) = (&self.config.lost, self.workers.process_id(worker)) {
-                let _full_or_gone = lost.try_send(process_id);
+            if let Some(process_id) = self.workers.process_id(worker) {
+                self.notify(Notice::Lost { process_id });
             }
             self.worker_gone(worker);
         }

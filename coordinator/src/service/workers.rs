@@ -1,20 +1,22 @@
 //! What workers attach to.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::Stream;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_server::Workers;
 use poolmap_proto::v1::{CoordinatorMessage, Hello, WorkerMessage};
 use poolmap_scheduler::WorkerId;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask;
 use crate::command::Command;
 
-/// Time a worker has to introduce itself.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most slots that one worker may offer: far above any machine, far below what its bookkeeping here could not bear.
+pub const SLOTS_MAX: u32 = 65_536;
 /// Messages to one worker that may wait for it to read, beside those per slot: requests to take work back, ends of jobs.
 const OUTBOX_BASE: usize = 256;
 /// Per slot: two batches, two requests to take back, and jobs that start and end.
@@ -24,45 +26,80 @@ const OUTBOX_PER_SLOT: usize = 8;
 #[derive(Clone, Debug)]
 pub struct WorkersService {
     commands: mpsc::Sender<Command>,
+    hello_timeout: Duration,
 }
 
 impl WorkersService {
-    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, hello_timeout: Duration) -> Self {
+        Self { commands, hello_timeout }
     }
 }
 
 #[tonic::async_trait]
 impl Workers for WorkersService {
-    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
+    type AttachStream = Outgoing;
 
     async fn attach(
         &self,
         request: Request<Streaming<WorkerMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut messages = request.into_inner();
-        let hello = introduction(&mut messages).await?;
+        let hello = introduction(&mut messages, self.hello_timeout).await?;
         let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
         let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
-        tokio::spawn(listen(worker, messages, self.commands.clone()));
-        Ok(Response::new(ReceiverStream::new(inbox)))
+        let (open, ended) = oneshot::channel();
+        tokio::spawn(listen(worker, messages, ended, self.commands.clone()));
+        Ok(Response::new(Outgoing { inbox, open: Some(open) }))
     }
 }
 
-async fn introduction(messages: &mut Streaming<WorkerMessage>) -> Result<Hello, Status> {
-    let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message()).await;
+/// What the core says to one worker. Its end ends the listening, too: a worker that was dismissed may hang on for ever.
+#[derive(Debug)]
+pub struct Outgoing {
+    inbox: mpsc::Receiver<Result<CoordinatorMessage, Status>>,
+    /// Dropped at the end of the stream or with it.
+    open: Option<oneshot::Sender<()>>,
+}
+
+impl Stream for Outgoing {
+    type Item = Result<CoordinatorMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.inbox.poll_recv(context);
+        if let Poll::Ready(None | Some(Err(_))) = next {
+            self.open = None;
+        }
+        next
+    }
+}
+
+async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(timeout, messages.message()).await;
     let first =
         first.map_err(|_elapsed| Status::deadline_exceeded("a worker attached but did not say hello"))??;
     match first.and_then(|message| message.kind) {
+        Some(Kind::Hello(hello)) if hello.slots > SLOTS_MAX => Err(Status::invalid_argument(format!(
+            "worker {} offers {} slots; one worker may have {SLOTS_MAX} at most",
+            hello.name, hello.slots
+        ))),
         Some(Kind::Hello(hello)) => Ok(hello),
         _ => Err(Status::invalid_argument("the first message of a worker is its hello")),
     }
 }
 
-/// Passes on what a worker says until its stream ends, in whichever way.
-async fn listen(worker: WorkerId, mut messages: Streaming<WorkerMessage>, commands: mpsc::Sender<Command>) {
+/// Passes on what a worker says until either direction of its stream has ended, in whichever way.
+async fn listen(
+    worker: WorkerId,
+    mut messages: Streaming<WorkerMessage>,
+    mut ended: oneshot::Receiver<()>,
+    commands: mpsc::Sender<Command>,
+) {
     loop {
-        let command = match messages.message().await {
+        let said = tokio::select! {
+            said = messages.message() => said,
+            _ = &mut ended => Ok(None),
+        };
+        let command = match said {
             Ok(Some(message)) => Command::WorkerSaid { worker, message },
             Ok(None) => Command::WorkerGone { worker },
             Err(status) => {

@@ -58,6 +58,17 @@ fn little_that_sits_behind_a_stuck_task_is_taken_back_whole() {
 }
 
 #[test]
+fn a_batch_that_waits_for_its_new_child_is_left_whole() {
+    let mut story = Story::with_workers(&[1]);
+    story.job(1, in_batches_of(10), 20);
+    story.begun(1, 1);
+    story.ended(1, 1, 10, US);
+    assert_eq!(story.joins(2, 1), []);
+    assert_eq!(story.after(900 * MS), []);
+    assert_eq!(story.after(200 * MS), [take_back(1, 2, 10)], "it may be stuck after all");
+}
+
+#[test]
 fn a_task_that_is_about_to_begin_is_not_asked_for() {
     let mut story = Story::with_workers(&[4]);
     assert_eq!(story.job(1, ordinary(), 1), [assign(1, 1, 1, 0, 1)]);

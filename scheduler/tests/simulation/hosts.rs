@@ -129,8 +129,8 @@ impl Cluster {
     }
 
     pub(crate) fn task_ends(&mut self, id: WorkerId, slot: usize, turn: u64, took_ns: u64, fate: Fate) {
-        let is_current = |node: &&Node| node.slots[slot].turn == turn && node.slots[slot].load.is_some();
-        if self.nodes.get(&id).filter(is_current).is_none() {
+        let is_current = |node: &Node| node.slots[slot].turn == turn && node.slots[slot].load.is_some();
+        if !self.nodes.get(&id).is_some_and(is_current) {
             return;
         }
         match fate {

@@ -178,7 +178,9 @@ impl Ledger {
         let doublings = job.tasks[index as usize].failures;
         let task = &mut job.tasks[index as usize];
         task.failures += 1;
-        task.not_before = now + (job.options.retry_delay_ns << doublings) / 4 * 3;
+        if batch.twin.is_none() {
+            task.not_before = now + (job.options.retry_delay_ns << doublings) / 4 * 3;
+        }
         self.try_again(batch, index);
     }
 

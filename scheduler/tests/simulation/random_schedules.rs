@@ -9,12 +9,12 @@ use crate::rng::Rng;
 use crate::trouble::Trouble;
 
 const MS: u64 = 1_000_000;
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 /// Seeds that found a mistake once.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 2] = [2_437, 6_234];
 
 /// What must have happened at least once among all schedules.
-const MUST_BE_SEEN: [&str; 42] = [
+const MUST_BE_SEEN: [&str; 43] = [
     "attempts failed",
     "attempts repeated",
     "asked in vain",
@@ -56,6 +56,7 @@ const MUST_BE_SEEN: [&str; 42] = [
     "workers crashed",
     "workers given up",
     "workers killed by tasks",
+    "workers rejoined",
     "workers stopped",
 ];
 
@@ -68,7 +69,9 @@ fn every_task_of_every_random_schedule_gets_exactly_one_outcome() {
     }
     let seeds = number("POOLMAP_SIM_SEEDS").unwrap_or(SEEDS);
     let mut seen = run_seeds(seeds);
-    KEPT.into_iter().for_each(|seed| seen.add(&run_seed(seed)));
+    for seed in KEPT {
+        seen.add(&run_seed(seed));
+    }
     print(&seen, seeds);
     for what in MUST_BE_SEEN {
         assert!(seeds < SEEDS || seen.count(what) > 0, "no schedule tried: {what}");
@@ -84,7 +87,9 @@ fn run_seeds(seeds: u64) -> Seen {
         let running: Vec<_> = (0..threads).map(|from| scope.spawn(run(from))).collect();
         for all in running {
             let all = all.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            all.iter().for_each(|one| seen.add(one));
+            for one in &all {
+                seen.add(one);
+            }
         }
     });
     seen
@@ -216,7 +221,7 @@ fn plan_trouble(cluster: &mut Cluster, rng: &mut Rng) {
     ];
     for (often, trouble) in kinds {
         for _ in 0..rng.below(often) {
-            cluster.plan(rng.below(600 * MS), Happening::Goes(trouble.clone()));
+            cluster.plan(rng.below(600 * MS), Happening::Goes(trouble));
         }
     }
 }

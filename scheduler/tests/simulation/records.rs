@@ -26,6 +26,7 @@ pub(crate) struct Task {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts as they come")]
 pub(crate) struct Job {
     pub(crate) options: JobOptions,
     pub(crate) tasks: Vec<Task>,

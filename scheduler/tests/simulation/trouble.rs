@@ -10,7 +10,7 @@ const MS: u64 = 1_000_000;
 const WORKER_TIMEOUT_NS: u64 = 15 * MS;
 
 /// One thing that goes wrong, with a worker chosen at random unless it is named.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
     /// A worker process dies, for whatever reason.
     WorkerCrash,

@@ -17,7 +17,7 @@ fn refusal(line: Line) -> String {
     let ran = line.run().exits(2);
     assert_eq!(ran.stdout(), "");
     let text = ran.stderr().replace(&interpreter().display().to_string(), "[python]");
-    assert!(text.lines().count() <= 6 && !text.contains("panicked"), "{text}");
+    assert!(text.lines().count() <= 7 && !text.contains("panicked"), "{text}");
     text
 }
 
@@ -82,8 +82,8 @@ fn a_file_that_cannot_be_imported() {
     ");
     let dies = python("import os\nos._exit(4)\n", "f.py:f").tasks(1);
     insta::assert_snapshot!(refusal(dies), @r"
-    poolmap: cannot run f.py:f: cannot start Python ('python3'): it exited with status 4 before it was ready; see its messages above
-    Name an interpreter with --python PATH (3.9 or newer).
+    poolmap: cannot run f.py:f: its Python ('python3') exited with status 4 while it loaded the function; what it said is above
+    If that is no Python 3.9 or newer, name one with --python PATH.
     ");
 }
 
@@ -109,7 +109,7 @@ fn a_line_that_is_no_task_is_named_after_those_before_it_have_run() {
         "[NaN]",
         "{\"function\":1}",
     ];
-    let said: String = lines.iter().map(|line| format!("{line}\n  {}", bad_line(line))).collect();
+    let said = lines.iter().map(|line| format!("{line}\n  {}", bad_line(line))).collect::<Vec<_>>().concat();
     insta::assert_snapshot!(said, @r#"
     not json
       poolmap: jobs.jsonl:3: not JSON: expected ident at column 2
@@ -209,12 +209,12 @@ fn an_interpreter_that_is_none() {
     Name an interpreter with --python PATH (3.9 or newer).
     ");
     insta::assert_snapshot!(refused("f.py:first --python true"), @r"
-    poolmap: cannot run f.py:first: cannot start Python ('true'): it exited with status 0 before it was ready; see its messages above
-    Name an interpreter with --python PATH (3.9 or newer).
+    poolmap: cannot run f.py:first: its Python ('true') exited with status 0 while it loaded the function; what it said is above
+    If that is no Python 3.9 or newer, name one with --python PATH.
     ");
     insta::assert_snapshot!(refused("f.py:first --python true --preload json"), @r"
-    poolmap: cannot run f.py:first: cannot start Python ('true'): it is gone before it was ready; see its messages above
-    Name an interpreter with --python PATH (3.9 or newer).
+    poolmap: cannot run f.py:first: its Python ('true') is gone while it loaded the function; what it said is above
+    If that is no Python 3.9 or newer, name one with --python PATH.
     ");
 }
 
@@ -250,7 +250,54 @@ fn options_that_contradict_each_other() {
         let essence = said.lines().next().unwrap_or_default().to_owned();
         format!("{words}\n  {essence}\n")
     });
-    insta::assert_snapshot!(said.concat(), @r"");
+    insta::assert_snapshot!(said.concat(), @r"
+    f.py:first --header
+      poolmap: --header needs columns: add --csv or --tsv
+    f.py:first --tag
+      error: the argument '[FUNCTION]' cannot be used with '--tag'
+    f.py:first --colsep ,
+      error: the argument '[FUNCTION]' cannot be used with '--colsep <RE>'
+    f.py:first -0
+      error: the argument '[FUNCTION]' cannot be used with '--null'
+    f.py:first -n 2
+      error: the argument '[FUNCTION]' cannot be used with '-n <N>'
+    f.py:first --shell
+      error: the argument '[FUNCTION]' cannot be used with '--shell'
+    f.py:first --input x
+      error: the argument '[FUNCTION]' cannot be used with '--input <FILE>'
+    f.py:first -I ,,
+      error: the argument '[FUNCTION]' cannot be used with '-I <STR>'
+    f.py:first --backend thread --max-tasks-per-child 2
+      poolmap: --max-tasks-per-child and --max-child-rss need children that can be replaced one by one: use --backend process
+    f.py:first --backend inline --workers 2
+      poolmap: --backend inline has no workers: leave out --workers
+    f.py:first --lines --csv
+      error: the argument '--lines' cannot be used with '--csv'
+    --backend thread -- echo
+      poolmap: --backend thread is for functions: a command always runs in a process of its own
+    --max-tasks-per-child 2 -- echo
+      poolmap: --max-tasks-per-child and --max-child-rss are for functions: a command's process ends with its task
+    --preload json -- echo
+      poolmap: --preload names Python modules: it is for Python functions
+    --python python3 -- echo
+      poolmap: --python is for Python functions
+    --lines -- echo
+      poolmap: --lines is for functions: a command's values are lines anyway
+    --details -- echo
+      poolmap: --details are a part of JSON results: add --output json
+    --input x -- echo ::: a
+      poolmap: the values come either from --input or from lists after the command (:::), not from both
+    -- echo :::: - :::: -
+      poolmap: only one list of values can come from standard input (:::: -)
+    --colsep ( -- echo
+      error: invalid value '(' for '--colsep <RE>': regex parse error:
+    -- ::: a
+      poolmap: cannot run : the command is empty; give a program to run
+    f.py:first -- echo
+      error: the argument '[FUNCTION]' cannot be used with '[COMMAND]...'
+
+      error: the following required arguments were not provided:
+    ");
 }
 
 #[test]

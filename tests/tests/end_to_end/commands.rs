@@ -1,11 +1,13 @@
 //! Commands: what reaches the program, and how it may end.
 
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::language::poolmap;
+use crate::language::{eventually, poolmap};
 
 /// What each argument looks like to the program, one in brackets each.
 const SHOW: &str = "printf '[%s]' \"$@\"; echo";
@@ -18,7 +20,7 @@ fn arguments_reach_the_program_as_they_are() {
         line = line.arg(word);
     }
     let ran = line.run().succeeds();
-    let expected: String = hostile.iter().map(|word| format!("[{word}][x{word}y]\n")).collect();
+    let expected = hostile.iter().map(|word| format!("[{word}][x{word}y]\n")).collect::<Vec<_>>().concat();
     assert_eq!(ran.stdout(), expected);
 }
 
@@ -29,7 +31,7 @@ fn a_shell_gets_each_value_quoted() {
     for word in values {
         line = line.arg(word);
     }
-    let expected: String = values.iter().map(|word| format!("<{word}>\n")).collect();
+    let expected = values.iter().map(|word| format!("<{word}>\n")).collect::<Vec<_>>().concat();
     assert_eq!(line.run().succeeds().stdout(), expected);
 }
 
@@ -134,9 +136,16 @@ fn a_command_has_the_folder_and_environment_that_were_asked_for() {
 }
 
 #[test]
-fn what_a_command_leaves_running_holds_nothing_up() {
-    let ran = poolmap("run -- sh -c").args(["sleep 300 & echo {}", ":::", "a", "b"]).run().succeeds();
-    assert_eq!(ran.sorted_lines(), ["a", "b"]);
+fn what_a_command_leaves_running_holds_nothing_up_and_is_left_alone() {
+    let mut running = poolmap("run -- sh -c").args(["sleep 300 & echo {}", ":::", "a"]).start();
+    let mut output = String::new();
+    running.stdout().read_to_string(&mut output).unwrap();
+    assert_eq!(output, "a\n");
+    eventually("only what was left running is there", Duration::from_secs(10), || {
+        (running.has_ended() && running.processes().len() == 1).then_some(())
+    });
+    running.kill_all();
+    running.ends().succeeds();
 }
 
 #[test]

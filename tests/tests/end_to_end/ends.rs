@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
 use crate::language::{Running, eventually, poolmap, python};
 use crate::processes::peak_rss_bytes;
@@ -165,17 +166,30 @@ fn a_termination_is_as_good_as_an_interrupt() {
     running.ends().exits(130);
 }
 
-#[test]
-fn a_worker_that_is_killed_ends_the_job_with_its_own_status() {
-    let running = sleeping("-j2 f.py:sleep");
-    let worker = running.processes().into_iter().find(|process| {
+/// The worker processes of a command.
+fn workers(running: &Running) -> Vec<Pid> {
+    let is_worker = |process: &Pid| {
         let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
         words.split(|byte| *byte == 0).nth(1) == Some(b"worker")
-    });
-    nix::sys::signal::kill(worker.unwrap(), Signal::SIGKILL).unwrap();
-    let ran = running.ends().exits(3);
-    let said = ran.stderr();
-    assert!(said.starts_with("poolmap: all workers are gone: worker local-1 ended"), "{said}");
+    };
+    running.processes().into_iter().filter(is_worker).collect()
+}
+
+#[test]
+fn a_worker_that_is_killed_is_started_again_and_nothing_is_lost() {
+    let input: String = (0..200).map(|_| "[0.005]\n").collect();
+    let mut running = python(WORK, "f.py:sleep naps.jsonl -j2").file("naps.jsonl", input).start();
+    let mut output = BufReader::new(running.stdout());
+    let mut lines = String::new();
+    output.read_line(&mut lines).unwrap();
+    signal::kill(workers(&running)[0], Signal::SIGKILL).unwrap();
+    output.read_to_string(&mut lines).unwrap();
+    let ran = running.ends_with_files_left().exits(0);
+    let mut indices: Vec<usize> =
+        lines.lines().map(|line| line.split([':', ',']).nth(1).unwrap().parse().unwrap()).collect();
+    indices.sort_unstable();
+    assert!(indices.into_iter().eq(0..200), "each task has one outcome: {lines}");
+    assert!(ran.stderr().contains("worker local-1 ended (signal: 9 (SIGKILL))"), "{}", ran.stderr());
 }
 
 #[test]

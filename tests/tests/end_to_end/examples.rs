@@ -18,7 +18,7 @@ fn instructions(example: &str) -> String {
     let text = std::fs::read_to_string(root().join("examples").join(example)).unwrap();
     let header = text.split("\"\"\"").nth(1).unwrap();
     let lines = header.lines().filter_map(|line| line.strip_prefix("    "));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
 }
 
 #[test]

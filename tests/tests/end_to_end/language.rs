@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -66,7 +66,7 @@ impl Line {
         let mut command = Command::new(program);
         command.current_dir(&folder).env("TMPDIR", folder.path().join("tmp"));
         command.env("PATH", programs::search_path()).env("COLUMNS", "100");
-        command.env(marker.name(), marker.value());
+        command.env(Marker::NAME, marker.value());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, folder, marker, input: None }
     }
@@ -113,7 +113,7 @@ impl Line {
 
     /// Tasks of one number each, from 0.
     pub(crate) fn tasks(self, count: usize) -> Self {
-        let lines: String = (0..count).map(|number| format!("[{number}]\n")).collect();
+        let lines = (0..count).map(|number| format!("[{number}]\n")).collect::<Vec<_>>().concat();
         self.stdin(lines)
     }
 
@@ -170,10 +170,6 @@ impl Running {
         self.child.stdout.take().unwrap()
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub(crate) fn process_id(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
@@ -187,24 +183,40 @@ impl Running {
         self.marker.processes()
     }
 
+    /// Kills all of them.
+    pub(crate) fn kill_all(&self) {
+        self.marker.kill_all();
+    }
+
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until it has ended and nothing of it is left, files included unless it was killed. What it wrote to stdout is of whoever took that.
-    pub(crate) fn ends(mut self) -> Ran {
+    /// Waits until it has ended and nothing of it is left, files included unless it was killed. What it wrote to stdout is
+    /// of whoever took that.
+    pub(crate) fn ends(self) -> Ran {
+        let ran = self.ends_with_files_left();
+        let temporary = std::fs::read_dir(ran.folder.path().join("tmp")).unwrap();
+        let left: Vec<_> = temporary.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(
+            left.is_empty() || ran.signal().is_some(),
+            "temporary files are left: {left:?}; {}",
+            ran.stderr
+        );
+        ran
+    }
+
+    /// The same where a process was killed that would have removed its files.
+    pub(crate) fn ends_with_files_left(mut self) -> Ran {
         let ended = eventually_ended(&mut self.child);
         let status = ended.unwrap_or_else(|| {
-            self.marker.kill_all();
+            self.kill_all();
             panic!("not at its end after {LIMIT:?}; stderr: {}", self.stderr());
         });
         let stderr = self.stderr();
         eventually("all its processes have ended", AFTERLIFE, || self.processes().is_empty().then_some(()));
-        let temporary = std::fs::read_dir(self.folder.path().join("tmp")).unwrap();
-        let left: Vec<_> = temporary.map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.is_empty() || status.signal().is_some(), "temporary files are left: {left:?}; {stderr}");
-        Ran { status, stdout: Vec::new(), stderr, folder: self.folder.path().to_owned(), _kept: self.folder }
+        Ran { status, stdout: Vec::new(), stderr, folder: self.folder }
     }
 
     fn stderr(&mut self) -> String {
@@ -226,8 +238,7 @@ pub(crate) struct Ran {
     status: ExitStatus,
     stdout: Vec<u8>,
     stderr: String,
-    folder: PathBuf,
-    _kept: TempDir,
+    folder: TempDir,
 }
 
 impl Ran {
@@ -271,12 +282,12 @@ impl Ran {
 
     /// What it said, with the folder of the test left out.
     pub(crate) fn stderr(&self) -> String {
-        self.stderr.replace(&format!("{}/", self.folder.display()), "")
+        self.stderr.replace(&format!("{}/", self.folder.path().display()), "")
     }
 
     /// A file that it left in the folder of the test.
     pub(crate) fn file(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.join(name)).unwrap()
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
     /// The JSON results, in the order of the input: one for each task, and each once.

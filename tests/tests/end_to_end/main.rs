@@ -2,12 +2,7 @@
 //!
 //! [`language`] holds the few words that the tests are written in. Every test has a folder and processes of its own, and
 //! fails if one of them outlives the command.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail where it stands"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
 #![expect(clippy::indexing_slicing, reason = "what a JSON value lacks is null, and fails its comparison")]
 
 mod bad_input;

@@ -1,6 +1,6 @@
 //! Rust functions in a binary of the user's own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn a_panic_fails_its_task_alone_on_every_backend() {
 
 #[test]
 fn an_abort_fails_its_task_alone() {
-    let input: String = (0..50).map(|task| format!("[20,{task}]\n")).collect();
+    let input = (0..50).map(|task| format!("[20,{task}]\n")).collect::<Vec<_>>().concat();
     let ran = native("run native:abort_at -j2").stdin(input).run().exits(1);
     assert_eq!(ran.error(20)["type"], "SIGABRT");
     assert_eq!(ran.results().iter().filter(|result| result.get("value").is_some()).count(), 49);
@@ -71,7 +71,11 @@ fn an_abort_fails_its_task_alone() {
 #[test]
 fn children_of_native_functions_are_replaced_too() {
     let values = places("-j2 --max-tasks-per-child 3");
-    assert_eq!(distinct(&values, 0), 4, "{values:?}");
+    let mut shares = BTreeMap::new();
+    for value in &values {
+        *shares.entry(value[0].as_u64()).or_insert(0) += 1;
+    }
+    assert!(shares.values().all(|share| *share <= 3), "{values:?}");
 }
 
 #[test]

@@ -11,12 +11,10 @@ pub(crate) struct Marker {
 }
 
 impl Marker {
+    pub(crate) const NAME: &str = "POOLMAP_TEST";
+
     pub(crate) fn new(number: u32) -> Self {
         Self { value: format!("{}.{number}", std::process::id()) }
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        "POOLMAP_TEST"
     }
 
     pub(crate) fn value(&self) -> &str {
@@ -25,7 +23,7 @@ impl Marker {
 
     /// All processes that have it and have not ended.
     pub(crate) fn processes(&self) -> Vec<Pid> {
-        let wanted = format!("{}={}", self.name(), self.value);
+        let wanted = format!("{}={}", Self::NAME, self.value);
         let has_it = |pid: &Pid| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())

@@ -39,7 +39,10 @@ impl ThreadLauncher {
         let ends = Ends::make()?;
         let map = ends.runner_map()?;
         let socket = ends.runner_socket.try_clone()?;
-        let (child, exit) = Child::watched(None, None);
+        let (mut child, exit) = Child::watched(None, None);
+        if self.runs_commands {
+            child = child.with_commands(ends.runner_map()?);
+        }
         let (runs_commands, registry) = (self.runs_commands, self.registry.clone());
         std::thread::Builder::new().name(format!("slot-{}", slot + 1)).spawn(move || {
             if let Err(error) = serve_thread(slot, runs_commands, registry, socket, map) {
@@ -106,6 +109,7 @@ impl ProcessLauncher {
                 (ends.map.fd(), CHILD_MAP),
             ],
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         let pid = spawn.start().map_err(|error| error.error)?;

@@ -86,6 +86,11 @@ impl Prepared {
         Ok(child)
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// Why it cannot serve, if it has said so.
     pub(crate) fn refusal(&self) -> Option<&String> {
         self.refusal.get()

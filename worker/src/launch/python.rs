@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use poolmap_proto::v1::{Backend, ChildOptions, PythonFunction};
@@ -33,9 +33,10 @@ pub(crate) struct Interpreter {
     files: RunnerFiles,
     environment: Vec<CString>,
     directory: Option<CString>,
-    /// Modules to import once, in a parent from which children are forked; the parent starts with the first child.
+    /// Modules to import once, in a parent from which children are forked; the parent starts with the first child, and
+    /// again if it has died.
     preload: Vec<String>,
-    prepared: OnceLock<Prepared>,
+    prepared: Mutex<Option<Arc<Prepared>>>,
     /// What the prepared parent compiles for its children.
     function: Bytes,
     /// Slots of one interpreter: 1, or all of the worker's for the thread backend.
@@ -56,7 +57,7 @@ impl Interpreter {
             environment: super::environment(options)?,
             directory: super::directory(options)?,
             preload: options.preload.clone(),
-            prepared: OnceLock::new(),
+            prepared: Mutex::default(),
             function,
             slots: if options.backend() == Backend::Thread { ground.slots } else { 1 },
             untaken: Mutex::default(),
@@ -100,11 +101,15 @@ impl Interpreter {
 
     /// What to tell the user when an interpreter ends before it was ready.
     pub(crate) fn stillborn(&self, exit: &Exit) -> String {
-        if let Some(refusal) = self.prepared.get().and_then(Prepared::refusal) {
+        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(refusal) = prepared.as_ref().and_then(|prepared| prepared.refusal()) {
             return refusal.clone();
         }
-        let reason = format!("it {exit} before it was ready; see its messages above");
-        LaunchError::Interpreter { program: self.program.clone(), reason }.to_string()
+        format!(
+            "its Python ('{}') {exit} while it loaded the function; what it said is above\n\
+             If that is no Python 3.9 or newer, name one with --python PATH.",
+            self.program
+        )
     }
 
     /// Starts an interpreter that serves these slots.
@@ -123,16 +128,19 @@ impl Interpreter {
         self.run(&[&pairs], &descriptors)
     }
 
-    /// The prepared parent, started if this is the first call.
-    fn prepared(&self) -> Result<&Prepared, LaunchError> {
-        if let Some(prepared) = self.prepared.get() {
-            return Ok(prepared);
+    /// The prepared parent, started if there is none. One that has refused is not started again.
+    fn prepared(&self) -> Result<Arc<Prepared>, LaunchError> {
+        let mut kept = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) =
+            kept.as_ref().filter(|prepared| !prepared.is_gone() || prepared.refusal().is_some())
+        {
+            return Ok(prepared.clone());
         }
         let (control, other_end) = UnixStream::pair()?;
         let descriptors = [(other_end.as_fd(), FIRST_DESCRIPTOR)];
         self.run(&["--prepared", &FIRST_DESCRIPTOR.to_string(), &self.preload.join(",")], &descriptors)?;
-        let prepared = Prepared::adopt(control, &self.function, &self.tasks)?;
-        Ok(self.prepared.get_or_init(|| prepared))
+        let prepared = Arc::new(Prepared::adopt(control, &self.function, &self.tasks)?);
+        Ok(kept.insert(prepared).clone())
     }
 
     /// Starts an interpreter on the runner with these arguments and descriptors.
@@ -154,6 +162,7 @@ impl Interpreter {
             directory: self.directory.as_deref(),
             descriptors: &descriptors,
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         let pid = spawn.start().map_err(|error| self.not_started(&error))?;

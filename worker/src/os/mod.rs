@@ -8,7 +8,7 @@ mod proc;
 mod process;
 
 pub use memory::{SharedMemory, barrier};
-pub use proc::rss_bytes;
+pub use proc::{rss_bytes, session_members};
 pub use process::{
     ExitNotice, Program, Spawn, StartError, Step, capture_file, exit_notice, signal_name, take_inherited,
     wait,

@@ -77,6 +77,9 @@ pub struct Spawn<'a> {
     pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
     /// Whether it leads a process group of its own, whose number is its process id.
     pub own_group: bool,
+    /// Whether it leads a session of its own, and so a group of its own, too. All that it starts stays in there but for
+    /// what makes a session for itself.
+    pub own_session: bool,
     /// Whether it is killed when the parent dies. To the kernel the parent is the *thread* that starts it: that
     /// thread must live for as long as the process shall.
     pub die_with_parent: bool,
@@ -164,6 +167,7 @@ struct Plan<'a> {
     /// The first number that is no target.
     above_targets: RawFd,
     own_group: bool,
+    own_session: bool,
     /// The process id that the parent must still have, if the child is to die with it.
     parent: Option<Pid>,
     /// Written by the child.
@@ -192,6 +196,7 @@ impl<'a> Plan<'a> {
                 .max()
                 .unwrap_or(0),
             own_group: spawn.own_group,
+            own_session: spawn.own_session,
             parent: spawn.die_with_parent.then(Pid::this),
             failed: None,
         }
@@ -215,7 +220,10 @@ impl<'a> Plan<'a> {
     }
 
     fn prepare(&mut self) -> Result<(), Errno> {
-        if self.own_group {
+        if self.own_session {
+            // SAFETY: no pointers.
+            Errno::result(unsafe { libc::setsid() })?;
+        } else if self.own_group {
             // SAFETY: no pointers.
             Errno::result(unsafe { libc::setpgid(0, 0) })?;
         }

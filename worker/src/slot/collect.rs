@@ -19,6 +19,8 @@ pub(crate) enum Violation {
     BadFrame(#[from] super::frame::UnknownKind),
     #[error("the child sent a frame of {0} bytes")]
     FrameTooLarge(u64),
+    #[error("the child stopped in the middle of a frame")]
+    HalfFrame,
     #[error("the child sent {0} where nothing of the kind was due")]
     OutOfTurn(&'static str),
 }
@@ -132,5 +134,153 @@ fn failure_message(failure: record::Failure, offset: u32) -> Failure {
         message: failure.message,
         traceback: failure.traceback,
         exit_status: failure.exit_status,
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected shall fail there"
+)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::map::AREA_BYTES;
+    use super::*;
+
+    /// A record as a runner writes it.
+    fn record(failed: bool, detail: Option<&record::Detail>, body: &[u8]) -> Vec<u8> {
+        let mut whole = Vec::new();
+        if let Some(detail) = detail {
+            detail.encode(&mut whole);
+        }
+        whole.extend_from_slice(body);
+        [&Word::new(whole.len(), failed, detail.is_some()).encode()[..], &whole].concat()
+    }
+
+    fn failure(message: &str) -> Vec<u8> {
+        let failure = record::Failure {
+            kind: "exception".to_owned(),
+            message: message.to_owned(),
+            ..record::Failure::default()
+        };
+        record(true, None, &serde_json::to_vec(&failure).unwrap())
+    }
+
+    fn map_with(bytes: &[u8]) -> SlotMap {
+        let map = SlotMap::create().unwrap();
+        assert!(map.write_area(0, bytes));
+        map
+    }
+
+    /// Takes all records of a map's area.
+    fn take_all(records: &[Vec<u8>]) -> Result<RunBuilder, Violation> {
+        let map = map_with(&records.concat());
+        let (mut run, mut offset) = (RunBuilder::default(), 0);
+        for record in records {
+            let next = run.take(&map, offset)?;
+            assert_eq!(next, offset + record.len());
+            offset = next;
+        }
+        Ok(run)
+    }
+
+    fn printed(text: &'static [u8]) -> record::Detail {
+        record::Detail { stdout: Bytes::from_static(text), stderr: Bytes::new(), seconds: 0.25 }
+    }
+
+    #[test]
+    fn values_lie_end_to_end_and_a_failure_among_them_has_none() -> Result<(), Violation> {
+        let records =
+            [record(false, None, b"12"), failure("no"), record(false, None, b""), record(false, None, b"3")];
+        let run = take_all(&records)?.finish(false);
+        assert_eq!((&run.lengths[..], &run.values[..]), (&[2, 0, 0, 1][..], &b"123"[..]));
+        assert_eq!((run.failures[0].offset, run.failures[0].message.as_str()), (1, "no"));
+        assert!(run.details.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn each_outcome_of_a_run_has_details_if_any_has() -> Result<(), Violation> {
+        let records = [
+            record(false, None, b"1"),
+            record(false, Some(&printed(b"out")), b"2"),
+            record(false, None, b"3"),
+        ];
+        let run = take_all(&records)?.finish(false);
+        assert_eq!(run.values, b"123"[..]);
+        let printed: Vec<_> = run.details.iter().map(|detail| &detail.stdout[..]).collect();
+        assert_eq!(printed, [&b""[..], b"out", b""]);
+        assert!((run.details[1].seconds - 0.25).abs() < f64::EPSILON);
+        assert_eq!(take_all(&[record(false, None, b"1")])?.finish(true).details.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_in_a_frame_is_the_same_as_one_in_the_area() -> Result<(), Violation> {
+        for record in [
+            record(false, None, b"12"),
+            failure("no"),
+            record(true, Some(&printed(b"x")), b"{\"kind\":\"exit\"}"),
+        ] {
+            let mut framed = RunBuilder::default();
+            framed.take_large(record.clone().into())?;
+            assert_eq!(framed.finish(false), take_all(&[record])?.finish(false));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        let too_long = Word::new(AREA_BYTES, false, false).encode();
+        assert!(matches!(take_all(&[too_long.to_vec()]), Err(Violation::OutsideArea)));
+        let map = map_with(&[]);
+        for offset in [AREA_BYTES - 3, AREA_BYTES, usize::MAX - 2] {
+            assert!(matches!(RunBuilder::default().take(&map, offset), Err(Violation::OutsideArea)));
+        }
+        let detail = record(false, None, b"short");
+        let detailed = [&[detail[0], detail[1], detail[2], 1 << 7], &detail[4..]].concat();
+        assert!(matches!(take_all(&[detailed]), Err(Violation::BadDetails)));
+        assert!(matches!(take_all(&[record(true, None, b"no JSON")]), Err(Violation::BadFailure(_))));
+        for framed in [&b""[..], b"\x01\0\0", b"\x02\0\0\0a", b"\0\0\0\0a"] {
+            let framed = Bytes::copy_from_slice(framed);
+            assert!(matches!(RunBuilder::default().take_large(framed), Err(Violation::OutsideArea)));
+        }
+    }
+
+    #[test]
+    fn nonsense_after_good_records_leaves_these_as_they_are() -> Result<(), Violation> {
+        let good = [record(false, Some(&printed(b"out")), b"1"), failure("no")].concat();
+        let detail = record(true, Some(&printed(b"lost")), b"no JSON");
+        let map = map_with(&[good, detail].concat());
+        let mut run = RunBuilder::default();
+        let second = run.take(&map, 0)?;
+        let third = run.take(&map, second)?;
+        assert!(run.take(&map, third).is_err());
+        let run = run.finish(true);
+        assert_eq!(
+            (run.lengths.len(), run.details.len(), run.failures.len(), &run.values[..]),
+            (2, 2, 1, &b"1"[..])
+        );
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_in_the_area_do_any_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let map = map_with(&bytes);
+            let (mut run, mut offset) = (RunBuilder::default(), 0);
+            for _ in 0..20 {
+                match run.take(&map, offset) {
+                    Ok(next) => offset = next,
+                    Err(_) => break,
+                }
+            }
+            let count = run.count() as usize;
+            let run = run.finish(true);
+            prop_assert_eq!((run.lengths.len(), run.details.len()), (count, count));
+            prop_assert_eq!(run.lengths.iter().sum::<u32>() as usize, run.values.len());
+        }
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     /// Owns what waits for retired children.
     pub(crate) tasks: TaskTracker,
     pub(crate) status: Status,
+    /// Those of all slots.
+    pub(crate) statuses: Arc<[Status]>,
     /// Tells whether it was the kernel that killed a child for its memory.
     pub(crate) oom: Arc<Mutex<OomWatch>>,
 }
@@ -97,6 +99,8 @@ pub(crate) struct Driver {
     current: Option<(u64, Instant)>,
     /// Mean time of a task, in nanoseconds.
     task_ns: Option<f64>,
+    /// Time a runner takes to be ready: the least seen, since a successor is asked only when its turn comes.
+    warm_up: Option<Duration>,
     /// Runners that died in a row without having begun anything.
     false_starts: u32,
 }
@@ -117,6 +121,7 @@ impl Driver {
             frame_reported: Duration::ZERO,
             current: None,
             task_ns: None,
+            warm_up: None,
             false_starts: 0,
         }
     }
@@ -182,7 +187,7 @@ impl Driver {
         match started {
             Ok(mut runner) => {
                 runner.load(job.id, &job.function);
-                self.shared.status.set_runner(Some((runner.child.clone(), runner.map().clone())));
+                self.shared.status.set_child(Some(runner.child.clone()));
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
                 true
@@ -240,12 +245,13 @@ impl Driver {
     }
 
     fn is_ready(&self) -> bool {
-        self.runner.as_ref().is_some_and(|runner| runner.warm_up.is_some())
+        self.runner.as_ref().is_some_and(|runner| runner.is_ready)
     }
 
     fn ready(&mut self, body: &[u8]) {
         if let (Some(runner), Some(job)) = (&mut self.runner, &self.job) {
-            runner.ready();
+            let warm_up = runner.ready();
+            self.warm_up = Some(self.warm_up.map_or(warm_up, |least| least.min(warm_up)));
             job.launcher.ready(body);
         }
     }
@@ -259,7 +265,7 @@ impl Driver {
         let (Some(frame), Some(runner)) = (self.frame(), &self.runner) else {
             return Err(Violation::OutOfTurn("the end of a batch"));
         };
-        if !(runner.next_outcome()..=runner.begun() + 1).contains(&header.sequence) {
+        if header.sequence < runner.next_outcome() || header.sequence > frame.end.min(runner.begun() + 1) {
             return Err(Violation::OutOfTurn("the end of another batch"));
         }
         let busy = Duration::from_nanos(header.value);
@@ -317,6 +323,9 @@ impl Driver {
     /// Looks for outcomes of the batch that runs.
     async fn poll(&mut self) {
         let (Some(runner), Some(work)) = (&self.runner, &mut self.work) else { return };
+        if runner.is_stalled() {
+            return self.runner_broke(&Violation::HalfFrame).await;
+        }
         let (begun, batch_id) = (runner.begun(), work.batch_id);
         if work.frame().is_none_or(|frame| begun < frame.sequence) {
             return;
@@ -339,11 +348,11 @@ impl Driver {
         let (runner, frame) = (self.runner.as_ref()?, self.frame()?);
         // Behind a fence `begun` may name a task that did not run after all, but those before it have run.
         let until = runner.begun().min(frame.end);
-        (until > runner.next_outcome()).then_some(until)
+        (until > runner.next_outcome() && !runner.next_comes_in_a_frame()).then_some(until)
     }
 
-    /// Reports the outcomes below `sequence`; those before one that cannot be read count. `busy`: time the runner spent on the
-    /// frame, if it said so.
+    /// Reports the outcomes below `sequence`, or those before the first that is nonsense. `busy`: time the runner spent on
+    /// the frame, if it said so.
     async fn report_until(&mut self, sequence: u64, busy: Option<Duration>) -> Result<(), Violation> {
         let mut run = RunBuilder::default();
         let collected = self.runner.as_mut().map_or(Ok(()), |runner| runner.collect(sequence, &mut run));

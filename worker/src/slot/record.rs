@@ -11,6 +11,9 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 
 /// Bytes of a record's header word.
 pub const WORD_BYTES: usize = 4;
+/// What stands in the area where a record would, if that travels in a frame: no word of a record, whose body is at most
+/// [`MAX_BODY_BYTES`] long and lies within the area.
+pub const NO_RECORD: [u8; WORD_BYTES] = [0xff; WORD_BYTES];
 /// The largest body of a record, in bytes.
 pub const MAX_BODY_BYTES: usize = (1 << 30) - 1;
 

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::collect::{RunBuilder, Violation};
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::map::{NO_FENCE, SlotMap};
-use super::record::MAX_BODY_BYTES;
+use super::record::{MAX_BODY_BYTES, NO_RECORD, WORD_BYTES};
 use super::work::NextTasks;
 use crate::child::Child;
 
 /// Bytes read from a socket at once.
 pub(crate) const READ_BYTES: usize = 64 << 10;
+
+/// A frame whose bytes have come to a halt for so long will never be whole: runners write frames in one go, and the pool
+/// reads at once.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A runner and the pool's side of its slot.
 #[derive(Debug)]
@@ -26,8 +29,9 @@ pub(crate) struct Runner {
     map: Arc<SlotMap>,
     /// The process or thread that serves the slot.
     pub(crate) child: Child,
-    /// Received and not yet taken up.
+    /// Received and not yet taken up, and when it last grew.
     inbox: BytesMut,
+    received: Instant,
     /// To be sent.
     outbox: BytesMut,
     /// The job whose function was sent last.
@@ -37,11 +41,11 @@ pub(crate) struct Runner {
     /// Sequence number of the next outcome to read, and where in the area it will stand.
     next_outcome: u64,
     area_offset: usize,
-    /// The task whose record did not fit into the area last.
+    /// The task whose record did not fit into the area last; 0 before the first.
     full_at: u64,
     started: Instant,
-    /// Time from its start until it was ready.
-    pub(crate) warm_up: Option<Duration>,
+    /// It has loaded its function.
+    pub(crate) is_ready: bool,
     /// Tasks sent to it over its life.
     pub(crate) tasks_sent: u64,
 }
@@ -67,6 +71,7 @@ impl Runner {
             map: Arc::new(map),
             child,
             inbox: BytesMut::new(),
+            received: Instant::now(),
             outbox: BytesMut::new(),
             job: None,
             next_sequence: 1,
@@ -74,7 +79,7 @@ impl Runner {
             area_offset: 0,
             full_at: 0,
             started: Instant::now(),
-            warm_up: None,
+            is_ready: false,
             tasks_sent: 0,
         })
     }
@@ -99,7 +104,10 @@ impl Runner {
         if ready.is_readable() {
             self.inbox.reserve(READ_BYTES);
             match self.socket.try_read_buf(&mut self.inbox) {
-                Ok(read) => is_closed |= read == 0,
+                Ok(read) => {
+                    is_closed |= read == 0;
+                    self.received = Instant::now();
+                }
                 Err(error) => is_closed |= error.kind() != io::ErrorKind::WouldBlock,
             }
         }
@@ -111,6 +119,11 @@ impl Runner {
         while matches!(self.socket.try_read_buf(&mut self.inbox), Ok(read) if read > 0) {
             self.inbox.reserve(READ_BYTES);
         }
+    }
+
+    /// Whether the runner has stopped in the middle of a frame: what follows could not be told from the rest of it.
+    pub(crate) fn is_stalled(&self) -> bool {
+        !self.inbox.is_empty() && self.received.elapsed() > FRAME_TIMEOUT
     }
 
     /// The next whole frame that was received.
@@ -135,9 +148,10 @@ impl Runner {
         (self.inbox.len(), self.inbox.capacity())
     }
 
-    /// Notes that the runner has loaded its function.
-    pub(crate) fn ready(&mut self) {
-        self.warm_up.get_or_insert_with(|| self.started.elapsed());
+    /// Notes that the runner has loaded its function; returns the time since its start.
+    pub(crate) fn ready(&mut self) -> Duration {
+        self.is_ready = true;
+        self.started.elapsed()
     }
 
     /// Has the function of a job loaded, unless that was done already.
@@ -204,15 +218,15 @@ impl Runner {
 
     /// Interrupts the task that runs, and kills it after a grace period.
     pub(crate) async fn interrupt(self) {
-        let map = self.map.clone();
         // Whatever the interrupted task does, none follows it.
-        map.set_fence(0);
-        let child = self.into_child();
-        child.interrupt(|| map.process().map(Pid::from_raw)).await;
+        self.map.set_fence(0);
+        self.into_child().interrupt().await;
     }
 
-    /// Kills the runner in the middle of whatever it does.
+    /// Kills the runner in the middle of whatever it does. A thread cannot be killed, but the command that it waits for
+    /// can, with all that this has started; none follows it.
     pub(crate) fn kill(&self) {
+        self.map.set_fence(0);
         self.child.kill();
     }
 
@@ -247,8 +261,12 @@ impl Runner {
 
     /// Takes the outcome that came in a frame.
     pub(crate) fn collect_large(&mut self, record: Bytes, run: &mut RunBuilder) -> Result<(), Violation> {
+        if self.full_at != self.next_outcome || self.area_offset != 0 {
+            return Err(Violation::OutOfTurn("an outcome in a frame"));
+        }
         run.take_large(record)?;
         self.next_outcome += 1;
+        self.area_offset = WORD_BYTES;
         Ok(())
     }
 
@@ -259,8 +277,19 @@ impl Runner {
             return Err(Violation::OutOfTurn("again that its area is full"));
         }
         self.area_offset = 0;
+        let written = self.map.write_area(0, &NO_RECORD);
+        debug_assert!(written, "the area is larger than a word");
         self.send_drained();
         Ok(())
+    }
+
+    /// Whether the next outcome, of a task that has ended, does not lie in the area: it comes in a frame.
+    pub(crate) fn next_comes_in_a_frame(&self) -> bool {
+        let mut word = Vec::new();
+        self.full_at > 0
+            && self.area_offset == 0
+            && self.map.read_area(0, WORD_BYTES, &mut word)
+            && word == NO_RECORD
     }
 
     /// Lets no task from `sequence` on begin.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::map::{AREA_BYTES, SlotMap};
-use super::record::{Detail, Failure, MAX_BODY_BYTES, Word};
+use super::record::{Detail, Failure, MAX_BODY_BYTES, WORD_BYTES, Word};
 
 /// Room for several frames of small tasks, so that frames sent together are read together.
 const READ_BUFFER_BYTES: usize = 64 << 10;
@@ -185,7 +185,9 @@ impl Runner {
         if length > AREA_BYTES {
             let Self { socket, head, outcome, .. } = self;
             let large = Header { sequence, ..header(Kind::Large) };
-            return send(socket.get_mut(), large, &[head, &outcome.value]);
+            send(socket.get_mut(), large, &[head, &outcome.value])?;
+            self.area_used = WORD_BYTES;
+            return Ok(());
         }
         let value_offset = self.area_used + self.head.len();
         let written = self.map.write_area(self.area_used, &self.head)

@@ -3,9 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use nix::unistd::Pid;
-
-use super::map::SlotMap;
 use crate::child::Child;
 use crate::memory::guard::SlotUse;
 use crate::os;
@@ -17,19 +14,24 @@ pub(crate) struct Status(Arc<Mutex<Seen>>);
 #[derive(Debug, Default)]
 struct Seen {
     /// Who serves the slot.
-    runner: Option<(Child, Arc<SlotMap>)>,
+    child: Option<Child>,
     attempt_started: Option<Instant>,
 }
 
 impl Status {
     /// Who serves the slot from now on, if anybody.
-    pub(crate) fn set_runner(&self, runner: Option<(Child, Arc<SlotMap>)>) {
-        self.change(|seen| *seen = Seen { runner, attempt_started: None });
+    pub(crate) fn set_child(&self, child: Option<Child>) {
+        self.change(|seen| *seen = Seen { child, attempt_started: None });
     }
 
     /// When the attempt that runs was begun.
     pub(crate) fn set_attempt(&self, started: Option<Instant>) {
         self.change(|seen| seen.attempt_started = started);
+    }
+
+    /// Whether an attempt runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).attempt_started.is_some()
     }
 
     fn change(&self, change: impl FnOnce(&mut Seen)) {
@@ -39,8 +41,7 @@ impl Status {
     /// What the slot takes of the machine's memory; `None` if no process of its own serves it.
     pub(crate) fn memory(&self, slot: usize) -> Option<SlotUse> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (child, map) = seen.runner.as_ref()?;
-        let process = child.process().or_else(|| map.process().map(Pid::from_raw))?;
+        let process = seen.child.as_ref()?.process()?;
         Some(SlotUse { slot, rss_bytes: os::rss_bytes(process)?, attempt_started: seen.attempt_started })
     }
 }

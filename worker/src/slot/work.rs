@@ -124,6 +124,11 @@ impl Work {
         self.frame = None;
     }
 
+    /// The runner is gone: what was not reported of its frame is unsent again.
+    pub(crate) fn abandon(&mut self) {
+        self.confirm(0);
+    }
+
     /// The runner will run no task from `sequence` on: they are unsent again, but for those that were reported.
     pub(crate) fn void_from(&mut self, sequence: u64) {
         let Some(frame) = &mut self.frame else { return };
@@ -150,5 +155,219 @@ impl Work {
     /// Place in the batch of the first task that was not reported.
     pub(crate) fn reported(&self) -> u32 {
         self.reported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use poolmap_proto::v1::function::Kind;
+    use poolmap_proto::v1::{Backend, ChildOptions, Function, JobStarted, NativeFunction, TaskChunk};
+    use proptest::prelude::*;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::launch::{self, Ground};
+    use crate::runtime::native::Registry;
+    use crate::runtime::python::RunnerFiles;
+    use crate::stderr::Stderr;
+
+    /// Any job at all: the bookkeeping does not look into it.
+    static JOB: LazyLock<Option<Arc<Job>>> = LazyLock::new(|| {
+        let tasks = TaskTracker::new();
+        let ground = Ground {
+            slots: 1,
+            registry: Registry::new(),
+            environment: Vec::new(),
+            runner_files: RunnerFiles::write(None).ok()?,
+            stderr: Stderr::new(std::io::sink(), tasks.clone()),
+            tasks,
+        };
+        let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
+        let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });
+        let announced = JobStarted { job_id: 1, function, child, details: false };
+        launch::prepare(announced, &ground).ok().map(Arc::new)
+    });
+
+    /// What may happen to a batch.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// The runner is sent so many tasks, if it has none.
+        Send(u32),
+        /// So many of the tasks that lie with the runner are reported.
+        Report(u32),
+        /// The runner confirms its frame after it has run so many tasks more.
+        Confirm(u32),
+        /// A fence stands so many tasks after the last one reported.
+        Void(u32),
+        GiveBack(u32),
+        /// The runner is dead.
+        Reset,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0..6_u32).prop_map(Step::Send),
+            3 => (0..4_u32).prop_map(Step::Report),
+            2 => (0..6_u32).prop_map(Step::Confirm),
+            1 => (0..6_u32).prop_map(Step::Void),
+            1 => (0..6_u32).prop_map(Step::GiveBack),
+            1 => Just(Step::Reset),
+        ];
+        proptest::collection::vec(step, 0..60)
+    }
+
+    /// Where one task is: the naive model has one of these for each.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Place {
+        Unsent,
+        /// With the runner, under this number.
+        Sent(u64),
+        Reported,
+        GivenBack,
+    }
+
+    fn work(lengths: &[u32]) -> Option<Work> {
+        let payloads: Vec<u8> =
+            (0_u8..).zip(lengths).flat_map(|(task, length)| vec![task; *length as usize]).collect();
+        let tasks = TaskChunk { first_index: 100, lengths: lengths.to_vec(), payloads: payloads.into() };
+        let batch = Batch { batch_id: 1, job_id: 1, attempt: 1, tasks: Some(tasks) };
+        Some(Work::new(batch, JOB.clone()?))
+    }
+
+    struct Model {
+        work: Work,
+        places: Vec<Place>,
+        next_sequence: u64,
+    }
+
+    impl Model {
+        fn first(&self, is_it: impl Fn(Place) -> bool) -> usize {
+            self.places.iter().position(|place| is_it(*place)).unwrap_or(self.places.len())
+        }
+
+        fn count(&self, is_it: impl Fn(Place) -> bool) -> usize {
+            self.places.iter().filter(|place| is_it(**place)).count()
+        }
+
+        fn void(&mut self, keep: impl Fn(u64) -> bool) {
+            for place in &mut self.places {
+                if matches!(place, Place::Sent(sequence) if !keep(*sequence)) {
+                    *place = Place::Unsent;
+                }
+            }
+        }
+
+        fn apply(&mut self, step: &Step) -> Result<(), TestCaseError> {
+            match *step {
+                Step::Send(limit) if self.work.frame().is_none() => self.send(limit)?,
+                Step::Send(_) => {}
+                Step::Report(count) => self.report(count),
+                Step::Confirm(ran) => {
+                    if let Some(frame) = self.work.frame() {
+                        self.report(ran);
+                        let next = self.places.iter().filter_map(|place| match place {
+                            Place::Sent(sequence) => Some(*sequence),
+                            _ => None,
+                        });
+                        self.work.confirm(next.min().unwrap_or(frame.end));
+                        self.void(|_| false);
+                    }
+                }
+                Step::Void(after) => self.fence(after),
+                Step::GiveBack(count) => {
+                    let unsent = self.count(|place| place == Place::Unsent);
+                    let given = (count as usize).min(unsent);
+                    prop_assert_eq!(self.work.give_back_unsent(count), count - given as u32);
+                    let unsent = self.places.iter_mut().rev().filter(|place| **place == Place::Unsent);
+                    unsent.take(given).for_each(|place| *place = Place::GivenBack);
+                }
+                // What the runner had ended was reported before.
+                Step::Reset => {
+                    self.work.abandon();
+                    self.void(|_| false);
+                }
+            }
+            Ok(())
+        }
+
+        fn first_sent(&self) -> u64 {
+            let sent = self.places.iter().find_map(|place| match place {
+                Place::Sent(sequence) => Some(*sequence),
+                _ => None,
+            });
+            sent.unwrap_or(u64::MAX)
+        }
+
+        fn send(&mut self, limit: u32) -> Result<(), TestCaseError> {
+            let (first, sequence) = (self.first(|place| place == Place::Unsent), self.next_sequence);
+            let unsent = self.count(|place| place == Place::Unsent);
+            let count = unsent.min(limit as usize);
+            let sent = self.work.send(limit, sequence);
+            let sent = sent.ok_or_else(|| TestCaseError::fail("its payloads are there"))?;
+            prop_assert_eq!(sent.lengths.len(), count);
+            if count > 0 {
+                prop_assert_eq!(sent.index, 100 + first as u64);
+            }
+            let expected: Vec<u8> = (first as u8..)
+                .zip(sent.lengths)
+                .flat_map(|(task, length)| vec![task; *length as usize])
+                .collect();
+            prop_assert_eq!(sent.payloads, expected, "each task has its own payload");
+            for place in self.places.iter_mut().skip(first).take(count) {
+                *place = Place::Sent(self.next_sequence);
+                self.next_sequence += 1;
+            }
+            Ok(())
+        }
+
+        fn report(&mut self, count: u32) {
+            let sent = self.places.iter_mut().filter(|place| matches!(place, Place::Sent(_)));
+            let reported = sent.take(count as usize).map(|place| *place = Place::Reported).count();
+            self.work.report(reported as u32);
+        }
+
+        fn fence(&mut self, after: u32) {
+            let first = self.first_sent();
+            if first < u64::MAX {
+                let sequence = first + u64::from(after);
+                self.work.void_from(sequence);
+                self.void(|sent| sent < sequence);
+            }
+        }
+
+        fn check(&self) -> Result<(), TestCaseError> {
+            let reported = self.count(|place| place == Place::Reported);
+            let length = self.count(|place| place != Place::GivenBack);
+            let unsent = self.count(|place| place == Place::Unsent);
+            prop_assert_eq!(self.work.reported() as usize, reported);
+            prop_assert_eq!(self.work.length() as usize, length);
+            prop_assert_eq!(self.work.has_unsent(), unsent > 0);
+            prop_assert_eq!(self.work.is_finished(), reported == length);
+            for (offset, place) in (0_u32..).zip(&self.places) {
+                match place {
+                    Place::Sent(sequence) => prop_assert_eq!(self.work.sequence_of(offset), Some(*sequence)),
+                    Place::Unsent | Place::GivenBack => prop_assert_eq!(self.work.sequence_of(offset), None),
+                    Place::Reported => {}
+                }
+            }
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_three_ranges_say_of_each_task_where_it_is(
+            lengths in proptest::collection::vec(0..5_u32, 0..20), steps in steps(),
+        ) {
+            let places = vec![Place::Unsent; lengths.len()];
+            let work = work(&lengths).ok_or_else(|| TestCaseError::fail("a job can be made up"))?;
+            let mut model = Model { work, places, next_sequence: 1 };
+            for step in &steps {
+                model.apply(step)?;
+                model.check()?;
+            }
+        }
     }
 }

@@ -185,6 +185,12 @@ class Slot(Wire):
         self.offset = begin + (word & (1 << 30) - 1)
         return Record(word, self.map[begin : self.offset])
 
+    def receive(self, kind=None):
+        frame = super().receive(kind)
+        if frame.kind == LARGE:
+            self.offset = AREA_OFFSET + 4  # Behind the word that stands for its record.
+        return frame
+
     def drained(self):
         self.offset = AREA_OFFSET
         self.send(DRAINED)

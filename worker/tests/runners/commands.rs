@@ -219,6 +219,7 @@ fn a_command_dies_with_the_thread_of_its_slot() {
             directory: None,
             descriptors: &[],
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         sender.send(spawn.start().unwrap()).unwrap();

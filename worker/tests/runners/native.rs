@@ -137,6 +137,7 @@ fn a_child_process_serves_the_descriptors_it_inherits() {
         directory: None,
         descriptors: &[(stdout.as_fd(), 1), (stderr.as_fd(), 2), (theirs.as_fd(), 7), (map.fd(), 4)],
         own_group: true,
+        own_session: false,
         die_with_parent: true,
     }
     .start()

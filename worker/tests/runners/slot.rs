@@ -133,6 +133,7 @@ impl Slot {
                 assert_eq!(answer.sequence, sequence);
                 records.push(Record::decode(body));
                 sequence += 1;
+                self.area_read = WORD_BYTES;
                 continue;
             }
             while sequence < answer.sequence {

@@ -2,7 +2,7 @@
 //!
 //! Output goes to files in memory rather than through pipes. So nobody has to wake up to read it, and a process that
 //! the command leaves behind with its output still open holds up nothing: when the command itself has ended, the task
-//! has. What it left running is left alone, and what that writes later is lost. As with any redirection to a
+//! has. What it left running is left alone, unless the command was killed, and what that writes later is lost. As with any redirection to a
 //! file, `> /dev/stdout` inside a command empties what was written so far, where `>> /dev/stdout` or `>&1` do not.
 //!
 //! A command is killed when the *thread* that serves its slot ends (see [`os::Spawn`]), so that thread is to live as
@@ -20,6 +20,7 @@ use std::process::ExitStatus;
 use std::time::Instant;
 
 use bytes::Bytes;
+use nix::sys::signal::{Signal, killpg};
 use poolmap_proto::v1::{ChildOptions, JobStarted, function::Kind};
 use prost::Message as _;
 
@@ -75,6 +76,7 @@ impl Commands {
             directory: loaded.directory.as_deref(),
             descriptors: &[(self.dev_null.as_fd(), 0), (stdout.as_fd(), 1), (stderr.as_fd(), 2)],
             own_group: true,
+            own_session: false,
             die_with_parent: true,
         };
         let pid = spawn.start().map_err(|error| not_started(name, loaded.directory.as_deref(), &error))?;
@@ -83,6 +85,10 @@ impl Commands {
         call.map.set_process(None);
         let (status, _) =
             waited.map_err(|error| cannot_run(format!("cannot wait for the command: {error}")))?;
+        if status.signal().is_some() {
+            // What it has started may wait for ever for what it would have done next.
+            let _gone = killpg(pid, Signal::SIGKILL);
+        }
         Ended::new(status, &stdout, &stderr)
     }
 }

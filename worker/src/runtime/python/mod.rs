@@ -29,9 +29,10 @@ pub(crate) struct RunnerFiles {
 }
 
 impl RunnerFiles {
-    /// Writes them to a new folder that only this user may enter.
-    pub(crate) fn write() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("poolmap-python-").tempdir()?;
+    /// Writes them to a new folder that only this user may enter, within `parent` or among temporary files.
+    pub(crate) fn write(parent: Option<&Path>) -> io::Result<Self> {
+        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+        let folder = tempfile::Builder::new().prefix("poolmap-python-").tempdir_in(parent)?;
         for (name, text) in FILES {
             let path = folder.path().join(name);
             if let Some(parent) = path.parent() {

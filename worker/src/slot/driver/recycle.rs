@@ -17,7 +17,7 @@ impl Driver {
     pub(super) fn warm_successor(&mut self, job: &Arc<Job>) {
         let (Some(runner), Some(max)) = (&self.runner, job.max_tasks_per_child) else { return };
         let left = max.saturating_sub(runner.tasks_sent);
-        let is_near = match (self.task_ns, runner.warm_up) {
+        let is_near = match (self.task_ns, self.warm_up) {
             (Some(task_ns), Some(warm_up)) => {
                 left as f64 * task_ns < WARM_UP_MARGIN * warm_up.as_nanos() as f64
             }
@@ -73,7 +73,7 @@ impl Driver {
 
     fn retire_runner(&mut self) {
         self.is_bloated = false;
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
             self.shared.tasks.spawn(runner.into_child().end());
         }
@@ -82,6 +82,8 @@ impl Driver {
     /// Ends the runner: at once if it is in the middle of something.
     pub(super) fn stop(&mut self) {
         if self.frame().is_some() {
+            // A thread cannot be killed, but what it has not begun it need not begin.
+            self.runner.iter().for_each(|runner| runner.set_fence(0));
             self.runner.iter().for_each(Runner::kill);
         }
         self.fence = None;

@@ -75,7 +75,7 @@ impl Driver {
     }
 
     /// Reports what stands in the map.
-    async fn report_written(&mut self) -> Result<(), Violation> {
+    pub(super) async fn report_written(&mut self) -> Result<(), Violation> {
         match self.written_until() {
             Some(until) => self.report_until(until, None).await,
             None => Ok(()),
@@ -85,7 +85,7 @@ impl Driver {
     /// Parts with the runner in the middle of a task: it is interrupted, and killed if that does not help, while the slot is
     /// free again at once.
     async fn abandon(&mut self) {
-        self.shared.status.set_runner(None);
+        self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
             self.shared.tasks.spawn(Runner::interrupt(runner));
         }

@@ -17,6 +17,7 @@ pub(super) struct Fence {
 }
 
 struct Request {
+    batch_id: u64,
     /// Tasks the batch shall keep, if the others have not begun.
     keep: u32,
     /// Gives the task begun last, once no processor can still hold an older view of the fence.
@@ -46,7 +47,7 @@ impl Driver {
                     os::barrier();
                     map.begun()
                 });
-                self.fence = Some(Fence { sequence, request: Some(Request { keep, barrier }) });
+                self.fence = Some(Fence { sequence, request: Some(Request { batch_id, keep, barrier }) });
             }
             _ => self.answer().await,
         }
@@ -57,10 +58,11 @@ impl Driver {
         let Some(fence) = &mut self.fence else { return };
         let Some(request) = fence.request.take() else { return };
         let sequence = fence.sequence.max(begun.saturating_add(1));
-        if let Some(work) = &mut self.work {
-            work.void_from(sequence);
-            work.give_back_unsent(work.length().saturating_sub(request.keep));
-        }
+        // The batch may have ended meanwhile, and another have taken its place.
+        let asked = self.work.as_mut().filter(|work| work.batch_id == request.batch_id);
+        let Some(work) = asked else { return };
+        work.void_from(sequence);
+        work.give_back_unsent(work.length().saturating_sub(request.keep));
         self.answer().await;
     }
 

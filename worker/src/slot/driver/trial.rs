@@ -87,11 +87,13 @@ impl Trial {
         // No step leads to more messages than it has bytes, give or take a few.
         let (left_sender, left) = mpsc::channel(script_bytes + 64);
         let (reports_sender, reports) = mpsc::channel(script_bytes + 64);
+        let status = Status::default();
         let shared = Shared {
             left: left_sender,
             reports: reports_sender,
             tasks: TaskTracker::new(),
-            status: Status::default(),
+            statuses: [status.clone()].into(),
+            status,
             oom: OOM.get_or_init(|| Arc::new(Mutex::new(OomWatch::start()))).clone(),
         };
         let mut driver = Driver::new(0, mpsc::channel(1).1, shared);

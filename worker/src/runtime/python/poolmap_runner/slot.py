@@ -232,6 +232,7 @@ class Slot:
             self._map.write(record)
         except ValueError:
             self._send(frames.LARGE, sequence=sequence, body=record)
+            self._map.seek(AREA_OFFSET + _word.size)  # The word there says that this record is not in the area.
 
 
 def _failure_record(body):
