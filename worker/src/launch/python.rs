@@ -115,8 +115,12 @@ impl Interpreter {
     /// Starts an interpreter that serves these slots.
     fn spawn(&self, slots: &[Ends]) -> Result<Child, LaunchError> {
         if !self.preload.is_empty() {
+            let prepared = self.prepared()?;
+            if let Some(refusal) = prepared.refusal() {
+                return Err(LaunchError::Refused(refusal.clone()));
+            }
             let (output, tail) = self.stderr.pipe()?;
-            return Ok(self.prepared()?.fork(output, tail, slots)?);
+            return Ok(prepared.fork(output, tail, slots)?);
         }
         let sockets = (FIRST_DESCRIPTOR..).step_by(2).take(slots.len());
         let pairs =
