@@ -98,7 +98,7 @@ async fn listen(
 ) {
     let mut dismissed = pin!(async {
         if dismissed.await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     });
     loop {
