@@ -2,6 +2,8 @@
 
 mod actions;
 mod reports;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod trial;
 
 use std::collections::HashMap;
 

@@ -8,6 +8,9 @@ mod clock;
 mod command;
 mod core;
 mod deadlines;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod job;
 mod outcomes;
 mod service;

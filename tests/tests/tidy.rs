@@ -109,3 +109,58 @@ fn links_are_found_in_prose_and_not_in_code() {
     let page = "[a](one.md#top) [b](https://two) [c](#three)\n```rust\nx[0](four)\n```\n![d](five/)";
     assert_eq!(local_links(page).collect::<Vec<_>>(), ["one.md", "five/"]);
 }
+
+/// The page that says which test proves what.
+const GUARANTEES: &str = "docs/guarantees.md";
+
+#[test]
+fn every_test_that_proves_a_guarantee_exists() -> io::Result<()> {
+    let page = fs::read_to_string(root().join(GUARANTEES))?;
+    let tests: BTreeSet<String> =
+        sources(&["rs", "py"])?.iter().flat_map(|source| tests(&source.text)).collect();
+    let missing = proofs(&page).filter(|name| !tests.contains(*name)).map(str::to_owned);
+    assert_none("docs/guarantees.md names tests that are not there", missing.collect());
+    Ok(())
+}
+
+#[test]
+fn every_hazard_has_a_proof() -> io::Result<()> {
+    let page = fs::read_to_string(root().join(GUARANTEES))?;
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| hazard"));
+    let bare = rows.filter(|row| proofs(row).next().is_none()).map(str::to_owned);
+    assert_none("docs/guarantees.md names no test for these", bare.collect());
+    Ok(())
+}
+
+/// What stands as code in the last cells of a page's tables.
+fn proofs(page: &str) -> impl Iterator<Item = &str> {
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit('|').next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2))
+}
+
+/// Names of the tests in a file: what is marked so in Rust, or within `proptest!`, and `test_` functions in Python.
+fn tests(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut is_marked = false;
+    for line in text.lines().map(str::trim_start) {
+        let name = |after: &str| after.split(['(', '<']).next().unwrap_or_default().to_owned();
+        if let Some(after) = line.strip_prefix("def test_") {
+            names.push(format!("test_{}", name(after)));
+        } else if let Some(after) = line.strip_prefix("fn ").or_else(|| line.strip_prefix("async fn ")) {
+            names.extend(is_marked.then(|| name(after)));
+            is_marked = false;
+        } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_marked = true;
+        }
+    }
+    names
+}
+
+#[test]
+fn proofs_and_tests_are_found_where_they_are() {
+    let page = "| a | `not_this` | `one`, `two` |\n| b | c | |\nand `not_that`";
+    assert_eq!(proofs(page).collect::<Vec<_>>(), ["one", "two"]);
+    let source = "#[test]\n#[ignore]\nfn one() {\nfn helper() {\n#[tokio::test]\n    async fn two() {\ndef test_three(self):";
+    assert_eq!(tests(source), ["one", "two", "test_three"]);
+}

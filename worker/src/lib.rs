@@ -5,6 +5,9 @@
 
 mod cgroup;
 mod child;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod job;
 mod launch;
 mod memory;

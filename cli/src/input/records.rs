@@ -23,7 +23,7 @@ impl Records {
     }
 
     /// The records of this one source.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn of(source: Source, delimiter: u8) -> Self {
         Self { source: Some(source), ..Self::new(Vec::new(), delimiter) }
     }

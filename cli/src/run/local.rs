@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::ffi::CString;
+use std::fs::Permissions;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,9 +67,9 @@ pub(crate) struct Shape {
 impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
     pub(crate) fn start(shape: Shape, log_level: Level, registry: Registry) -> Result<Self, Failure> {
-        let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
+        let (sender, news) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
         let config =
-            Config { worker_timeout: shape.worker_timeout, notices: Some(notices), ..Config::default() };
+            Config { worker_timeout: shape.worker_timeout, notices: Some(sender), ..Config::default() };
         let coordinator = Coordinator::start(config);
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -86,7 +88,7 @@ impl Local {
                 let worker = start.spawn().map_err(Failure::system("starting a worker"))?;
                 tasks.spawn(supervise(start, worker, proven.clone(), stop.clone(), end.clone()));
             }
-            tokio::spawn(take_notice(noticed, proven));
+            tokio::spawn(take_notice(news, proven));
             folder = Some(private);
         }
         Ok(Self { coordinator, workers: shape.workers.get(), ends, stop, tasks, _folder: folder })
@@ -116,9 +118,12 @@ impl Local {
 
 /// A folder that only this user may enter, among temporary files unless a socket's address has no room for its name there.
 fn private_folder() -> io::Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("poolmap-").tempdir()?;
+    let mut folders = tempfile::Builder::new();
+    // Otherwise it is the user's mask that decides.
+    folders.prefix("poolmap-").permissions(Permissions::from_mode(0o700));
+    let folder = folders.tempdir()?;
     let has_room = folder.path().join(SOCKET_NAME).as_os_str().len() < SOCKET_ADDRESS_BYTES;
-    if has_room { Ok(folder) } else { tempfile::Builder::new().prefix("poolmap-").tempdir_in("/tmp") }
+    if has_room { Ok(folder) } else { folders.tempdir_in("/tmp") }
 }
 
 /// Serves workers on a socket in a folder that only this user may enter.

@@ -69,7 +69,13 @@ impl Streams {
             _ = interrupts.recv() => { was_interrupted = true; None }
             _ = terminations.recv() => { was_interrupted = true; None }
         };
-        let end = if was_interrupted { self.interrupted(job, &mut interrupts).await } else { end };
+        let second = async {
+            tokio::select! {
+                _ = interrupts.recv() => {}
+                _ = terminations.recv() => {}
+            }
+        };
+        let end = if was_interrupted { self.interrupted(job, second).await } else { end };
         drop(self.runs);
         let counts = match self.written.await {
             Ok(written) => written?,
@@ -83,8 +89,8 @@ impl Streams {
         Ok(Ended { counts, end, was_interrupted, input })
     }
 
-    /// After the first Ctrl-C: nothing begins any more, and what runs may end, unless a second one comes.
-    async fn interrupted(&self, job: &Job, interrupts: &mut tokio::signal::unix::Signal) -> Option<JobEnd> {
+    /// After the first Ctrl-C or SIGTERM: nothing begins any more, and what runs may end, until the second one.
+    async fn interrupted(&self, job: &Job, second: impl Future<Output = ()>) -> Option<JobEnd> {
         self.feeder.abort();
         let rest = async {
             job.cancel().await?;
@@ -92,7 +98,7 @@ impl Streams {
         };
         tokio::select! {
             end = tokio::time::timeout(INTERRUPT_GRACE, rest) => end.ok()?.ok()?,
-            _ = interrupts.recv() => None,
+            () = second => None,
         }
     }
 }

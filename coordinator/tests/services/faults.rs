@@ -176,6 +176,7 @@ async fn a_task_whose_workers_vanish_each_time_fails_as_lost() {
         let batch = doomed.batch().await;
         assert_eq!(batch.attempt, attempt);
         doomed.say(Report::Begun(Begun { batch_id: batch.batch_id })).await;
+        doomed.hang_up().await;
     }
     let finished = job.finish().await;
     let outcome = finished.outcomes[&0].as_ref().unwrap_err();

@@ -286,6 +286,13 @@ impl Worker {
         }
     }
 
+    /// Says nothing more, and waits until all that it has said was heard.
+    pub(crate) async fn hang_up(self) {
+        let Self { reports, mut messages, .. } = self;
+        drop(reports);
+        while soon(messages.message()).await.is_ok_and(|message| message.is_some()) {}
+    }
+
     /// How its stream ends: with a status, or of itself.
     pub(crate) async fn end(&mut self) -> Option<Status> {
         loop {

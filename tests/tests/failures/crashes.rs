@@ -93,8 +93,22 @@ def second(task):
 }
 
 #[test]
+fn a_forked_childs_parent_may_be_killed() {
+    let source = "
+def fells(task):
+    trace(task)
+    if task == 7 and ATTEMPT() == 1: os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(0.01)
+    return task
+";
+    let ran = traced(source, "-j2 f.py:fells --preload json").tasks(60).run().exits(0);
+    assert_eq!(ran.values(), (0..60).collect::<Vec<_>>());
+    assert!(begun(&ran).values().sum::<usize>() <= 62, "only what ran when it died ran again");
+}
+
+#[test]
 fn a_native_function_that_aborts_fails_alone() {
-    let input: String = (0..500).map(|task| format!("[77,{task}]\n")).collect();
+    let input = (0..500).map(|task| format!("[77,{task}]\n")).collect::<Vec<_>>().concat();
     let ran = native("run native:abort_at -j2").stdin(input).run().exits(1);
     let error = ran.error(77);
     assert_eq!((&error["kind"], &error["type"]), (&json!("crashed"), &json!("SIGABRT")));

@@ -32,8 +32,17 @@ def wont_exit(task):
 
 #[test]
 fn threads_and_processes_left_running_hold_up_neither_recycling_nor_the_end() {
-    for function in ["thread", "process", "fork", "pool", "wont_exit"] {
-        for words in ["-j2 --max-tasks-per-child 1", "-j2 --max-tasks-per-child 1 --preload json"] {
+    const PLAIN: &str = "-j2 --max-tasks-per-child 1";
+    const FORKED: &str = "-j2 --max-tasks-per-child 1 --preload json";
+    // The last two keep their child from ending by itself until it is killed.
+    for (function, ways) in [
+        ("thread", &[PLAIN, FORKED][..]),
+        ("process", &[PLAIN, FORKED]),
+        ("fork", &[PLAIN, FORKED]),
+        ("pool", &[FORKED]),
+        ("wont_exit", &[PLAIN]),
+    ] {
+        for &words in ways {
             let ran = traced(LEAVES, words).words(&format!("f.py:{function}")).tasks(4).run().exits(0);
             let mut children: Vec<_> = ran.values().iter().map(|value| value.as_u64().unwrap()).collect();
             children.sort_unstable();

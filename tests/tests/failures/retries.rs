@@ -1,9 +1,11 @@
 //! Failures of the function or command are tried again when that was asked for, and may stop the job.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
-use crate::language::{Ran, poolmap};
-use crate::scene::{begun, traced};
+use crate::language::{Ran, eventually, poolmap};
+use crate::scene::{SOON, begun, traced};
 
 const FAILS: &str = "
 def fails_twice(task):
@@ -90,10 +92,9 @@ fn a_job_halts_never_at_the_first_failure_after_some_or_after_a_share() {
 fn a_job_that_halts_does_not_wait_for_more_input() {
     let mut running = traced(FAILS, "-j2 f.py:odd - --halt first").start();
     let mut input = running.stdin();
-    std::io::Write::write_all(&mut input, b"[0]\n[1]\n").unwrap();
-    let ended =
-        crate::language::eventually("an end", crate::scene::SOON, || running.has_ended().then_some(()));
-    drop((input, ended));
+    input.write_all(b"[0]\n[1]\n").unwrap();
+    eventually("it ends", SOON, || running.has_ended().then_some(()));
+    drop(input);
     running.ends().exits(1);
 }
 

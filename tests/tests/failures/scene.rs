@@ -79,9 +79,9 @@ impl Cast {
     }
 }
 
-/// Sends a signal to a process that may be gone.
-pub(crate) fn send(process: Pid, signal: Signal) {
-    let _gone = signal::kill(process, signal);
+/// Sends a signal to a process that may be gone; returns whether it was there.
+pub(crate) fn send(process: Pid, signal: Signal) -> bool {
+    signal::kill(process, signal).is_ok()
 }
 
 /// Waits until a file in the folder of a command that runs has so many lines.

@@ -1,9 +1,7 @@
 //! Tasks that take too long are stopped, and only they.
 
-use std::time::Duration;
-
 use crate::language::{eventually, poolmap};
-use crate::scene::{begun, native, traced};
+use crate::scene::{SOON, begun, native, traced};
 
 const FOREVER: &str = "
 def forever(task):
@@ -116,7 +114,7 @@ fn a_job_that_takes_too_long_is_stopped_and_says_what_was_done() {
 fn a_job_that_waits_for_input_is_stopped_in_time_too() {
     let mut running = traced(FOREVER, "-j2 f.py:forever - --job-timeout 500ms").start();
     let input = running.stdin();
-    eventually("it ends", Duration::from_secs(30), || running.has_ended().then_some(()));
+    eventually("it ends", SOON, || running.has_ended().then_some(()));
     drop(input);
     assert!(running.ends().exits(1).stderr().contains("the job was stopped"));
 }

@@ -17,6 +17,7 @@ use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
 pub use self::native::CHILD_ARGUMENT;
+pub(crate) use self::native::ThreadLauncher;
 use self::python::Interpreter;
 use crate::child::{Child, Exit};
 use crate::job::Job;
@@ -65,7 +66,7 @@ pub(crate) struct Ground {
 pub(crate) enum Launcher {
     Python(Interpreter),
     /// A native function or a command, run by a thread of this process.
-    Thread(native::ThreadLauncher),
+    Thread(ThreadLauncher),
     /// A native function, run by this very program as a child.
     Native(native::ProcessLauncher),
 }
@@ -142,13 +143,15 @@ fn launcher(
             Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?))
         }
         (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
-            Ok(Launcher::Thread(native::ThreadLauncher::new(false, ground)))
+            Ok(Launcher::Thread(ThreadLauncher::new(false, ground.registry.clone())))
         }
         (function::Kind::Native(_), _) => Ok(Launcher::Native(native::ProcessLauncher::new(child, ground)?)),
         (function::Kind::Command(_), Backend::Thread) => Err(LaunchError::Unsupported(
             "a command always runs in a process of its own: --backend thread is for functions",
         )),
-        (function::Kind::Command(_), _) => Ok(Launcher::Thread(native::ThreadLauncher::new(true, ground))),
+        (function::Kind::Command(_), _) => {
+            Ok(Launcher::Thread(ThreadLauncher::new(true, ground.registry.clone())))
+        }
     }
 }
 

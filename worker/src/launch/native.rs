@@ -31,8 +31,8 @@ pub(crate) struct ThreadLauncher {
 }
 
 impl ThreadLauncher {
-    pub(crate) fn new(runs_commands: bool, ground: &Ground) -> Self {
-        Self { runs_commands, registry: ground.registry.clone() }
+    pub(crate) fn new(runs_commands: bool, registry: Registry) -> Self {
+        Self { runs_commands, registry }
     }
 
     pub(crate) fn start(&self, slot: usize) -> io::Result<Runner> {

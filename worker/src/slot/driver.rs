@@ -7,6 +7,8 @@ mod death;
 mod recycle;
 mod stop;
 mod take_back;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod trial;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -16,7 +16,7 @@ use super::work::NextTasks;
 use crate::child::Child;
 
 /// Bytes read from a socket at once.
-const READ_BYTES: usize = 64 << 10;
+pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// A frame whose bytes have come to a halt for so long will never be whole: runners write frames in one go, and the pool
 /// reads at once.
@@ -140,6 +140,12 @@ impl Runner {
         }
         self.inbox.advance(HEADER_BYTES);
         Ok(Some((header, self.inbox.split_to(length).freeze())))
+    }
+
+    /// Bytes received and not yet taken up, and the memory held for them and what follows.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn inbox_bytes(&self) -> (usize, usize) {
+        (self.inbox.len(), self.inbox.capacity())
     }
 
     /// Notes that the runner has loaded its function; returns the time since its start.

@@ -1,6 +1,8 @@
 //! The Python runner: files carried in this program, written to a private folder for interpreters to run.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,7 +34,10 @@ impl RunnerFiles {
     /// Writes them to a new folder that only this user may enter, within `parent` or among temporary files.
     pub(crate) fn write(parent: Option<&Path>) -> io::Result<Self> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-        let folder = tempfile::Builder::new().prefix("poolmap-python-").tempdir_in(parent)?;
+        let folder = tempfile::Builder::new()
+            .prefix("poolmap-python-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent)?;
         for (name, text) in FILES {
             let path = folder.path().join(name);
             if let Some(parent) = path.parent() {

@@ -1,0 +1,200 @@
+//! A trial of the core: a job, two workers that say what a script has them say, and then an honest one that does the rest.
+//!
+//! The core is the real one; only its loop is here, so that each step has an end. A script is flags for the job and then
+//! steps, each a byte that says which ([`Trial::step`]), another that says how long what follows is, and that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use poolmap_proto::PROTOCOL_VERSION;
+use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
+use poolmap_proto::v1::function::Kind as FunctionKind;
+use poolmap_proto::v1::worker_message::Kind as FromWorker;
+use poolmap_proto::v1::{
+    BatchOutcomes, CoordinatorMessage, Function, Halt, Hello, JobEnd, JobSpec, NativeFunction, OutcomeRun,
+    Returned, TaskChunk, WorkerMessage, halt,
+};
+use poolmap_scheduler::{Event, JobId, WorkerId};
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+
+use super::{Core, Report};
+use crate::Config;
+use crate::command::{Command, Reply};
+use crate::outcomes;
+
+/// Tasks of the job, in two chunks.
+const CHUNKS: [u32; 2] = [24, 16];
+const TASKS: u64 = 40;
+/// Far more than the scheduler sends ahead, since nobody reads while a step lasts.
+const OUTBOX: usize = 4096;
+
+/// Plays a script, lets an honest worker do what is left, and checks that each task has one outcome.
+pub(crate) fn play(mut script: &[u8]) {
+    let Some(flags) = script.split_off_first() else { return };
+    let mut trial = Trial::new(*flags);
+    while let Some(step) = script.split_off_first() {
+        let length = script.split_off_first().map_or(0, |length| usize::from(*length)).min(script.len());
+        trial.step(*step, script.split_off(..length).unwrap_or_default());
+        trial.settle();
+    }
+    trial.finish();
+}
+
+type Inbox = mpsc::Receiver<Result<CoordinatorMessage, Status>>;
+
+struct Trial {
+    core: Core,
+    job: JobId,
+    /// Those that are attached, of two.
+    workers: BTreeMap<u8, (WorkerId, Inbox)>,
+}
+
+impl Trial {
+    fn new(flags: u8) -> Self {
+        let mut core = Core::new(Config::default());
+        let spec = spec(flags);
+        let submitted = ask(&mut core, |reply| Command::Submit { spec, reply });
+        let job = submitted.unwrap_or(JobId(0));
+        let mut trial = Self { core, job, workers: BTreeMap::new() };
+        for (who, slots) in [(0, 2), (1, 1)] {
+            let attached = trial.attach(hello(slots));
+            trial.workers.extend(attached.map(|attached| (who, attached)));
+        }
+        for (first_index, count) in [(0, CHUNKS[0]), (u64::from(CHUNKS[0]), CHUNKS[1])] {
+            let (lengths, payloads) = (vec![1; count as usize], vec![b'7'; count as usize].into());
+            let chunk = TaskChunk { first_index, lengths, payloads };
+            ask(&mut trial.core, |reply| Command::AddTasks { job, chunk, reply });
+        }
+        trial.settle();
+        trial
+    }
+
+    fn attach(&mut self, hello: Hello) -> Option<(WorkerId, Inbox)> {
+        let (outbox, inbox) = mpsc::channel(OUTBOX);
+        let worker = ask(&mut self.core, |reply| Command::WorkerAttached { hello, outbox, reply });
+        worker.map(|worker| (worker, inbox))
+    }
+
+    fn step(&mut self, step: u8, bytes: &[u8]) {
+        let (who, job) = (step & 1, self.job);
+        let worker = self.workers.get(&who).map(|(worker, _)| *worker);
+        match ((step >> 1) % 8, worker) {
+            (0, Some(worker)) => {
+                self.workers.remove(&who);
+                self.core.command(Command::WorkerGone { worker });
+            }
+            (0, None) => {
+                let attached = Hello::decode(bytes).ok().and_then(|hello| self.attach(hello));
+                self.workers.extend(attached.map(|attached| (who, attached)));
+            }
+            (1, _) => self.core.feed(Event::TimePassed, Report::Nothing),
+            (2, _) => drop(ask(&mut self.core, |reply| Command::Cancel { job, reply })),
+            (_, Some(worker)) => {
+                if let Ok(message) = WorkerMessage::decode(bytes) {
+                    self.core.command(Command::WorkerSaid { worker, message });
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Does what the loop does between commands, and checks what must hold there.
+    fn settle(&mut self) {
+        self.core.follow_up();
+        let holds = self.core.scheduler.check_invariants();
+        assert_eq!(holds, Ok(()), "after an event");
+        self.workers.retain(|_, (_, inbox)| {
+            while inbox.try_recv().is_ok() {}
+            !inbox.is_closed()
+        });
+    }
+
+    fn finish(mut self) {
+        let job = self.job;
+        for (worker, _) in std::mem::take(&mut self.workers).into_values() {
+            self.core.command(Command::WorkerGone { worker });
+        }
+        ask(&mut self.core, |reply| Command::Close { job, reply });
+        self.settle();
+        if let Some((worker, inbox)) = self.attach(hello(3)) {
+            self.work(worker, inbox);
+        }
+        let (runs, end) = self.outcomes();
+        check(&runs, &end);
+    }
+
+    /// Does all that is handed out.
+    fn work(&mut self, worker: WorkerId, mut inbox: Inbox) {
+        while let Ok(said) = inbox.try_recv() {
+            let answer = match said.ok().and_then(|message| message.kind) {
+                Some(ToWorker::Batch(batch)) => {
+                    let tasks = batch.tasks.map_or(0, |tasks| tasks.lengths.len());
+                    let run = OutcomeRun { lengths: vec![0; tasks], ..OutcomeRun::default() };
+                    let ended = BatchOutcomes { batch_id: batch.batch_id, run: Some(run), busy_ns: 1 };
+                    FromWorker::Outcomes(ended)
+                }
+                Some(ToWorker::TakeBack(asked)) => {
+                    FromWorker::Returned(Returned { batch_id: asked.batch_id, length: 1 })
+                }
+                _ => continue,
+            };
+            self.core.command(Command::WorkerSaid { worker, message: WorkerMessage { kind: Some(answer) } });
+            self.settle();
+        }
+    }
+
+    /// Reads all outcomes; the job must have ended.
+    fn outcomes(&mut self) -> (Vec<OutcomeRun>, JobEnd) {
+        let (mut runs, mut cursor, job) = (Vec::new(), 0, self.job);
+        loop {
+            let answer = ask(&mut self.core, |reply| Command::Outcomes { job, cursor, reply });
+            assert!(answer.is_some(), "the job does not end: {runs:?}");
+            let Some(answer) = answer else { return (runs, JobEnd::default()) };
+            runs.extend(answer.runs);
+            cursor = answer.cursor;
+            if let Some(end) = answer.end {
+                return (runs, end);
+            }
+        }
+    }
+}
+
+/// Sends a command to the core and takes the answer that is there at once, if it is good.
+fn ask<T>(core: &mut Core, command: impl FnOnce(Reply<T>) -> Command) -> Option<T> {
+    let (reply, mut answer) = oneshot::channel();
+    core.command(command(reply));
+    core.follow_up();
+    answer.try_recv().ok()?.ok()
+}
+
+fn hello(slots: u32) -> Hello {
+    Hello { protocol: PROTOCOL_VERSION, slots, ..Hello::default() }
+}
+
+fn spec(flags: u8) -> JobSpec {
+    let is_set = |bit: u8| flags & (1 << bit) != 0;
+    let native = NativeFunction { name: "f".to_owned() };
+    JobSpec {
+        function: Some(Function { kind: Some(FunctionKind::Native(native)) }),
+        details: is_set(0),
+        retries: u32::from(is_set(1)),
+        speculate: is_set(2),
+        crash_limit: 1 + u32::from(is_set(3)),
+        halt: is_set(4).then_some(Halt { when: Some(halt::When::Failures(u64::from(flags >> 5))) }),
+        ..JobSpec::default()
+    }
+}
+
+/// Each task has one outcome, unless the job could not run at all; then it has at most one.
+fn check(runs: &[OutcomeRun], end: &JobEnd) {
+    let mut seen = BTreeSet::new();
+    for run in runs {
+        assert_eq!(outcomes::check(run), Ok(()), "a run that no client can read: {run:?}");
+        let indexes = run.first_index..run.first_index + outcomes::tasks(run);
+        assert!(indexes.clone().all(|index| seen.insert(index)), "twice: {indexes:?}");
+        assert!(indexes.end <= TASKS, "beyond the job: {indexes:?}");
+    }
+    let is_whole = seen.len() as u64 == TASKS;
+    assert!(is_whole || !end.error.is_empty(), "{} of {TASKS} tasks have an outcome", seen.len());
+}
