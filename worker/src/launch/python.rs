@@ -135,10 +135,12 @@ impl Interpreter {
     /// The prepared parent, started if there is none. One that has refused is not started again.
     fn prepared(&self) -> Result<Arc<Prepared>, LaunchError> {
         let mut kept = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prepared) =
-            kept.as_ref().filter(|prepared| !prepared.is_gone() || prepared.refusal().is_some())
-        {
-            return Ok(prepared.clone());
+        if let Some(prepared) = &*kept {
+            match prepared.refusal() {
+                _ if !prepared.is_gone() => return Ok(prepared.clone()),
+                Some(refusal) => return Err(LaunchError::Refused(refusal.clone())),
+                None => {}
+            }
         }
         let (control, other_end) = UnixStream::pair()?;
         let descriptors = [(other_end.as_fd(), FIRST_DESCRIPTOR)];
