@@ -115,12 +115,8 @@ impl Interpreter {
     /// Starts an interpreter that serves these slots.
     fn spawn(&self, slots: &[Ends]) -> Result<Child, LaunchError> {
         if !self.preload.is_empty() {
-            let prepared = self.prepared()?;
-            if let Some(refusal) = prepared.refusal() {
-                return Err(LaunchError::Refused(refusal.clone()));
-            }
             let (output, tail) = self.stderr.pipe()?;
-            return Ok(prepared.fork(output, tail, slots)?);
+            return Ok(self.prepared()?.fork(output, tail, slots)?);
         }
         let sockets = (FIRST_DESCRIPTOR..).step_by(2).take(slots.len());
         let pairs =
@@ -137,8 +133,8 @@ impl Interpreter {
         let mut kept = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = &*kept {
             match prepared.refusal() {
-                _ if !prepared.is_gone() => return Ok(prepared.clone()),
                 Some(refusal) => return Err(LaunchError::Refused(refusal.clone())),
+                None if !prepared.is_gone() => return Ok(prepared.clone()),
                 None => {}
             }
         }
