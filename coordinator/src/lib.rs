@@ -1,6 +1,6 @@
 //! The coordinator: holds jobs, hands out batches, streams outcomes back.
 //!
-//! One task owns all state and runs the scheduler ([`core`]); the gRPC services ([`service`]) turn requests into
+//! One task owns all state and runs the scheduler (`core`); the gRPC services (`service`) turn requests into
 //! commands for it and wait for answers. Payloads and values pass through as opaque bytes.
 
 mod chunks;

@@ -17,7 +17,7 @@ use crate::slot::runner::Runner;
 use crate::slot::serve::serve;
 use crate::stderr::Stderr;
 
-/// First argument of a child that is this program: see [`crate::serve_child`].
+/// First argument of a child that is this program: see [`serve_descriptors`](crate::runtime::native::serve_descriptors).
 pub const CHILD_ARGUMENT: &str = "__child";
 /// Where a child finds its slot.
 const CHILD_SOCKET: i32 = 3;
