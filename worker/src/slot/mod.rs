@@ -41,9 +41,9 @@
 //! Records are written one after another and never wrap. A runner whose next record does not fit sends
 //! [`Full`](frame::Kind::Full), waits for [`Drained`](frame::Kind::Drained), and starts again at the area's
 //! beginning. A record larger than the whole area travels in a [`Large`](frame::Kind::Large) frame instead, after
-//! the area was drained; its place in the area is taken by the word [`NO_RECORD`](record::NO_RECORD), which the pool
-//! writes when it drains, so that nobody takes the next record for this one. Such a frame may still be on its way when the runner has begun the next task; so the pool puts a
-//! word that begins no record at the area's beginning before it sends `Drained`, and reads on only when that is gone.
+//! the area was drained. It may still be on its way when the runner has begun the next task; so before `Drained` the
+//! pool writes the word [`NO_RECORD`](record::NO_RECORD) at the area's beginning. The runner leaves it there if its record
+//! travels in a frame, and the pool does not read past it before that frame has come.
 
 pub(crate) mod collect;
 pub(crate) mod driver;
