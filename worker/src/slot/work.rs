@@ -147,9 +147,10 @@ impl Work {
         (sequence < frame.end).then_some(sequence)
     }
 
-    /// Notes that the next `count` tasks were reported.
+    /// Notes that the next `count` tasks were reported, which says that the batch has begun.
     pub(crate) fn report(&mut self, count: u32) {
         self.reported += count;
+        self.is_begun = true;
     }
 
     /// Place in the batch of the first task that was not reported.
