@@ -65,7 +65,7 @@ impl Line {
         std::fs::create_dir(folder.path().join("tmp")).unwrap();
         let mut command = Command::new(program);
         command.current_dir(&folder).env("TMPDIR", folder.path().join("tmp"));
-        command.env("PATH", programs::search_path()).env("COLUMNS", "100");
+        command.env("PATH", programs::search_path()).env_remove("VIRTUAL_ENV").env("COLUMNS", "100");
         command.env(Marker::NAME, marker.value());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, folder, marker, input: None }
