@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use poolmap_client::Transport;
@@ -11,6 +13,9 @@ use poolmap_worker::runtime::native::{self, Registry};
 
 use crate::exit::{Failure, LOST, say};
 use crate::keeper::Keeper;
+
+/// Time that a worker does without a keeper: many a command is done by then, and should not wait for another process.
+const UNKEPT: Duration = Duration::from_millis(50);
 
 /// Serve a coordinator on this machine.
 #[derive(Args, Clone, Debug)]
@@ -30,27 +35,29 @@ pub(crate) struct WorkerArgs {
 
 /// Runs until the coordinator hangs up.
 pub(crate) fn run(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
-    let keeper = Keeper::start().map_err(Failure::system("starting a worker's keeper"))?;
-    let ended = serve(args, registry);
-    if let Some(keeper) = keeper {
-        keeper.dismiss();
-    }
-    ended
-}
-
-fn serve(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::system("starting a worker"))?;
     runtime.block_on(async {
-        let transport =
-            Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
-        // Beside the socket, which is removed with its folder by whoever has started this worker.
-        let folder = args.socket.parent().map(Path::to_owned);
-        let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry, folder };
-        let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
-        ended.map_err(|error| Failure::Lost(error.to_string()))?;
-        Ok(ExitCode::SUCCESS)
+        let mut ended = pin!(serve(args, registry));
+        tokio::select! {
+            ended = &mut ended => return ended,
+            () = tokio::time::sleep(UNKEPT) => {}
+        }
+        let keeper = Keeper::start().map_err(Failure::system("starting a worker's keeper"))?;
+        let ended = ended.await;
+        keeper.into_iter().for_each(Keeper::dismiss);
+        ended
     })
+}
+
+async fn serve(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
+    let transport = Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
+    // Beside the socket, which is removed with its folder by whoever has started this worker.
+    let folder = args.socket.parent().map(Path::to_owned);
+    let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry, folder };
+    let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
+    ended.map_err(|error| Failure::Lost(error.to_string()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Serves one slot of the worker that started this process.

@@ -41,8 +41,10 @@ pub(crate) fn begun(ran: &Ran) -> BTreeMap<u64, usize> {
     begun
 }
 
-/// The processes of a command by their parts, the command itself and the keepers left out.
+/// The processes of a command by their parts, the command itself left out.
 pub(crate) struct Cast {
+    /// One beside each worker, soon after its start.
+    keepers: usize,
     pub(crate) workers: Vec<Pid>,
     /// Direct children of the workers.
     pub(crate) children: Vec<Pid>,
@@ -52,11 +54,11 @@ pub(crate) struct Cast {
 
 impl Cast {
     pub(crate) fn of(running: &Running) -> Self {
-        let (mut workers, mut rest) = (Vec::new(), Vec::new());
+        let (mut keepers, mut workers, mut rest) = (0, Vec::new(), Vec::new());
         for process in running.processes() {
             match subcommand(process).as_slice() {
                 b"worker" => workers.push(process),
-                b"keeper" => {}
+                b"keeper" => keepers += 1,
                 _ if process == running.process_id() => {}
                 _ => rest.push(process),
             }
@@ -64,14 +66,15 @@ impl Cast {
         let (children, others) = rest
             .into_iter()
             .partition(|process| parent(*process).is_some_and(|parent| workers.contains(&parent)));
-        Self { workers, children, others }
+        Self { keepers, workers, children, others }
     }
 
-    /// Waits until there are at least so many of each.
+    /// Waits until there are at least so many of each, and all workers have their keepers.
     pub(crate) fn eventually(running: &Running, workers: usize, children: usize, others: usize) -> Self {
         eventually("all processes are there", SOON, || {
             let cast = Self::of(running);
             let is_there = cast.workers.len() >= workers
+                && cast.keepers >= workers
                 && cast.children.len() >= children
                 && cast.others.len() >= others;
             is_there.then_some(cast)
