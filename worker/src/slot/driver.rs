@@ -273,6 +273,7 @@ impl Driver {
         self.report_until(header.sequence, Some(busy)).await?;
         if let Some(runner) = &mut self.runner {
             runner.skip_outcomes(frame.sent_end);
+            runner.uncount(frame.sent_end - header.sequence);
         }
         if let Some(work) = &mut self.work {
             work.confirm(header.sequence);

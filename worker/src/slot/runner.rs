@@ -254,6 +254,11 @@ impl Runner {
         Ok(())
     }
 
+    /// So many of the tasks that were sent did not run, and count for nothing.
+    pub(crate) fn uncount(&mut self, void: u64) {
+        self.tasks_sent = self.tasks_sent.saturating_sub(void);
+    }
+
     /// The tasks below `sequence` that have no outcome did not run: their numbers are used up.
     pub(crate) fn skip_outcomes(&mut self, sequence: u64) {
         self.next_outcome = self.next_outcome.max(sequence);
