@@ -35,8 +35,8 @@ pub struct Config {
     /// more, for reports that travel together) is stuck in one task: what waits behind that task is worth
     /// taking back however short it looks.
     pub overdue_factor: u32,
-    /// Where children are replaced, a batch that does not progress most likely waits for its child, in nanoseconds
-    /// at most so long. Whoever took its tasks over would have to start a child of his own for them, and neither
+    /// Where children are replaced, a batch that has not begun most likely waits for its child, in nanoseconds at
+    /// most so long. Whoever took its tasks over would have to start a child of his own for them, and neither
     /// child would run its whole share. Interpreters with heavy imports start within a second.
     pub child_start_ns: u64,
     /// Most time between a failure and a retry, in nanoseconds, give or take a quarter, unless the job's first

@@ -40,9 +40,12 @@ impl Place {
         };
         if expected_ns < config.take_back_above_ns {
             let rest_ns = job.sizing.expected_ns(batch.remaining()).unwrap_or(0);
-            // A batch that fills a child may wait for that child to start, and is not to be cut lightly.
-            let fills_child = job.sizing.fills_fresh_children();
-            let delay_ns = if fills_child { config.child_start_ns } else { config.target_batch_ns };
+            // A batch that fills a child may wait for that child to start, and is not cut for a moment's silence after.
+            let delay_ns = match (job.sizing.fills_fresh_children(), batch.stage) {
+                (true, Stage::Begun) => config.target_batch_ns.saturating_mul(3),
+                (true, _) => config.child_start_ns,
+                (false, _) => config.target_batch_ns,
+            };
             let patience_ns =
                 rest_ns.saturating_mul(u64::from(config.overdue_factor)).saturating_add(delay_ns);
             return Some(Self::Minor { overdue_at: Time(batch.progress_at.0.saturating_add(patience_ns)) });
