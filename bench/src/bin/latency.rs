@@ -8,8 +8,8 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
     let client = Client::new(Transport::in_process(coordinator.jobs()));
     let times = call_one_by_one(&client.submit(spec(&args)?).await?, args.count).await;
     coordinator.stop().await;
-    worker.wait()?;
+    worker.wait().await?;
     let mut times = times?;
     times.sort_unstable();
     let quantile =
