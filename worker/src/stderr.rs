@@ -1,7 +1,8 @@
-//! What children print: passed on at once to this process's own standard error, and the end of it kept for the day they die.
+//! What children print: passed on line by line to this process's own standard error, and the end of it kept for the day they die.
 //!
 //! Each child writes to a pipe of its own. A thread copies from all of them, so that a terminal or a pager that takes no more
-//! holds up the children that print, whose pipes fill up, and nothing else. When a child has ended, what is in its
+//! holds up the children that print, whose pipes fill up, and nothing else. It passes on whole lines, since many programs write
+//! a line in pieces and other children print between them; a prompt, which has no end of line, is waited for a moment. When a child has ended, what is in its
 //! pipe is still copied, and then the pipe is closed: a process that it has left behind outside its group, and that goes on
 //! printing, is not waited for and gets a broken pipe.
 
@@ -15,12 +16,15 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::net::unix::pipe;
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// Bytes copied at once: what a pipe holds on most machines, so that what was printed together stays together.
 const COPY_BYTES: usize = 64 << 10;
 /// What is kept of a child's output.
 const KEPT_BYTES: usize = 4 << 10;
+/// Time that the rest of a line that was begun is waited for.
+const LINE_PATIENCE: Duration = Duration::from_millis(100);
 const KEPT_LINES: usize = 20;
 /// Time that the end of a child's output has to be copied before its death is told without it.
 const COPY_TIMEOUT: Duration = Duration::from_millis(200);
@@ -74,7 +78,8 @@ impl Stderr {
         let copy = {
             let _within = thread.enter();
             let pipe = pipe::Receiver::from_owned_fd(reader)?;
-            Copying { pipe, kept: kept.clone(), stderr: self.clone(), _copied: copied }
+            let lines = Lines { begun: Vec::new(), kept: kept.clone(), stderr: self.clone() };
+            Copying { pipe, lines, _copied: copied }
         };
         self.tasks.spawn_on(copy.run(ended), thread);
         Ok((writer, Tail { kept, is_running, is_copying }))
@@ -97,7 +102,7 @@ impl std::fmt::Debug for Stderr {
 
 impl Thread {
     fn start() -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         std::thread::Builder::new().name("stderr".to_owned()).spawn(move || runtime.block_on(stopped))?;
@@ -118,37 +123,53 @@ impl Tail {
 /// Copies what one child prints.
 struct Copying {
     pipe: pipe::Receiver,
-    kept: Arc<Mutex<Kept>>,
-    /// Keeps the thread that this runs in.
-    stderr: Stderr,
+    lines: Lines,
     /// Its receiver learns that this is gone.
     _copied: oneshot::Sender<()>,
 }
 
+/// Where what one child prints goes.
+struct Lines {
+    /// What was read of a line whose end is still to come, and not written.
+    begun: Vec<u8>,
+    kept: Arc<Mutex<Kept>>,
+    /// Keeps the thread that this runs in.
+    stderr: Stderr,
+}
+
 impl Copying {
-    async fn run(self, mut ended: oneshot::Receiver<()>) {
+    async fn run(mut self, ended: oneshot::Receiver<()>) {
+        self.copy_until(ended).await;
+        self.lines.write_begun();
+    }
+
+    async fn copy_until(&mut self, mut ended: oneshot::Receiver<()>) {
+        let Self { pipe, lines, .. } = self;
+        let late = tokio::time::sleep(LINE_PATIENCE);
+        tokio::pin!(late);
         loop {
             tokio::select! {
                 biased;
-                _ = &mut ended => break,
-                readable = self.pipe.readable() => match readable.and_then(|()| self.pipe.try_io(|| self.copy())) {
+                _ = &mut ended => return lines.copy_rest(pipe),
+                readable = pipe.readable() => match readable.and_then(|()| pipe.try_io(|| lines.copy(pipe))) {
                     Ok(0) => return,
-                    Ok(_) => {}
+                    Ok(_) => late.as_mut().reset(Instant::now() + LINE_PATIENCE),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => return,
                 },
+                () = &mut late, if !lines.begun.is_empty() => lines.write_begun(),
             }
         }
-        self.copy_rest();
     }
+}
 
+impl Lines {
     /// Copies all that a child which has ended has printed, and no more than fits in the pipe of what others print in there
     /// without end. Goes past tokio, which may not know yet that there is something.
-    fn copy_rest(&self) {
-        let capacity =
-            fcntl(&self.pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok());
+    fn copy_rest(&mut self, pipe: &pipe::Receiver) {
+        let capacity = fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok());
         let mut left = capacity.unwrap_or(COPY_BYTES);
-        while let Ok(copied @ 1..) = self.copy() {
+        while let Ok(copied @ 1..) = self.copy(pipe) {
             left = left.saturating_sub(copied);
             if left == 0 {
                 return;
@@ -156,16 +177,33 @@ impl Copying {
         }
     }
 
-    /// Copies what is in the pipe, and returns how much that was: 0 if nothing will come any more.
-    fn copy(&self) -> io::Result<usize> {
+    /// Copies the lines that are in the pipe, and returns how much was read: 0 if nothing will come any more.
+    fn copy(&mut self, pipe: &pipe::Receiver) -> io::Result<usize> {
         let Out { file, buffer } = &mut *locked(&self.stderr.out);
-        let length = nix::unistd::read(&self.pipe, buffer)?;
+        let length = nix::unistd::read(pipe, buffer)?;
         let bytes = buffer.get(..length).unwrap_or_default();
         locked(&self.kept).push(bytes);
-        // With nobody to read it, output is lost; the child need not die of that.
-        let _nobody_reads = file.write_all(bytes);
+        self.begun.extend_from_slice(bytes);
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let whole = match self.begun.iter().rposition(is_end) {
+            Some(last) => last + 1,
+            None if self.begun.len() >= COPY_BYTES => self.begun.len(),
+            None => 0,
+        };
+        write(file, self.begun.get(..whole).unwrap_or_default());
+        self.begun.drain(..whole);
         Ok(length)
     }
+
+    fn write_begun(&mut self) {
+        write(&mut locked(&self.stderr.out).file, &self.begun);
+        self.begun.clear();
+    }
+}
+
+/// With nobody to read it, output is lost; the child need not die of that.
+fn write(file: &mut impl Write, bytes: &[u8]) {
+    let _nobody_reads = file.write_all(bytes);
 }
 
 /// The end of what a child has printed.
@@ -283,6 +321,36 @@ mod tests {
         assert!(all.ends_with("-late\n"));
         tasks.close();
         tasks.wait().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn lines_that_are_written_in_pieces_stay_whole() -> io::Result<()> {
+        let (seen, tasks) = (Seen::default(), TaskTracker::new());
+        let stderr = Stderr::new(seen.clone(), tasks);
+        let pieces =
+            "for i in 1 2 3 4 5 6 7 8 9; do printf here; sleep 0.003; printf there; sleep 0.002; echo; done";
+        let others = std::thread::spawn({
+            let stderr = stderr.clone();
+            move || run(pieces, &stderr)
+        });
+        run(pieces, &stderr)?.last_lines().await;
+        others.join().map_err(|_| io::Error::other("the other child was not started"))??.last_lines().await;
+        assert_eq!(String::from_utf8_lossy(&locked(&seen.0)), "herethere\n".repeat(18));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_prompt_is_passed_on_without_the_end_of_its_line() -> io::Result<()> {
+        let seen = Seen::default();
+        let stderr = Stderr::new(seen.clone(), TaskTracker::new());
+        let (output, _tail) = stderr.pipe()?;
+        Write::write_all(&mut std::fs::File::from(output.try_clone()?), b"ready? ")?;
+        while locked(&seen.0).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*locked(&seen.0), b"ready? ");
+        drop(output);
         Ok(())
     }
 
