@@ -62,7 +62,7 @@ impl OutcomeStream {
         let stub = &self.stub;
         let call = self.call.get_or_insert_with(|| {
             let mut stub = stub.clone();
-            tokio::spawn(async move { Ok(stub.outcomes(request).await?.into_inner()) })
+            tokio::spawn(async move { Ok(stub.outcomes(tokio_stream::once(request)).await?.into_inner()) })
         });
         let opened = call.await;
         self.call = None;

@@ -25,8 +25,12 @@ impl TaskSender {
     pub(crate) fn open(job_id: u64, mut stub: Stub) -> Self {
         let (requests, receiver) = mpsc::channel(CHUNKS_AHEAD);
         let call = tokio::spawn(async move {
-            let response = stub.add_tasks(ReceiverStream::new(receiver)).await?;
-            Ok(response.into_inner().tasks)
+            let mut answers = stub.add_tasks(ReceiverStream::new(receiver)).await?.into_inner();
+            let mut tasks = 0;
+            while let Some(answer) = answers.message().await? {
+                tasks = answer.tasks;
+            }
+            Ok(tasks)
         });
         Self { job_id, next_index: 0, requests, call }
     }

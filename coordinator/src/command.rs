@@ -1,7 +1,7 @@
 //! What the services ask of the core.
 
 use poolmap_proto::v1::{
-    CoordinatorMessage, Hello, JobSpec, OutcomesResponse, StatusResponse, TaskChunk, WorkerMessage,
+    CoordinatorMessage, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage,
 };
 use poolmap_scheduler::{JobId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     },
     Status {
         job: JobId,
-        reply: Reply<StatusResponse>,
+        reply: Reply<JobStatus>,
     },
     WorkerAttached {
         hello: Hello,

@@ -7,7 +7,7 @@ pub(crate) mod trial;
 
 use std::collections::HashMap;
 
-use poolmap_proto::v1::{Failure, JobSpec, OutcomeRun, StatusResponse, TaskChunk, halt};
+use poolmap_proto::v1::{Failure, JobSpec, JobStatus, OutcomeRun, TaskChunk, halt};
 use poolmap_scheduler::{Action, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -195,13 +195,15 @@ impl Core {
         }
     }
 
-    fn status(&mut self, job: JobId, reply: Reply<StatusResponse>) {
+    fn status(&mut self, job: JobId, reply: Reply<JobStatus>) {
         let running = self.scheduler.task_counts(job).map_or(0, |counts| counts.running);
         self.read(job, reply, |entry, reply| {
             let (done, failed) = entry.done();
             let tasks = entry.chunks.tasks();
             let closed = entry.closed;
-            let _gone = reply.send(Ok(StatusResponse { tasks, running, done, failed, closed }));
+            let status =
+                JobStatus { job_id: job.0, tasks, running, done, failed, closed, ..JobStatus::default() };
+            let _gone = reply.send(Ok(status));
         });
     }
 

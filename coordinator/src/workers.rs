@@ -78,7 +78,7 @@ impl Workers {
     /// Sends without waiting: the scheduler's credit bounds what lies in the outbox of a worker that reads.
     pub(crate) fn send(&mut self, worker: WorkerId, kind: Kind) {
         let Some(entry) = self.workers.get(&worker) else { return };
-        if entry.outbox.try_send(Ok(CoordinatorMessage { kind: Some(kind) })).is_err() {
+        if entry.outbox.try_send(Ok(CoordinatorMessage { received: 0, kind: Some(kind) })).is_err() {
             self.unreachable.push(worker);
         }
     }

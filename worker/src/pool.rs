@@ -198,6 +198,6 @@ impl Pool {
 
     async fn tell(&self, report: Report) {
         // Without a session there is nobody to tell: the worker is going away.
-        let _stopping = self.reports.send(WorkerMessage { kind: Some(report) }).await;
+        let _stopping = self.reports.send(WorkerMessage { received: 0, kind: Some(report) }).await;
     }
 }

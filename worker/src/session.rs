@@ -85,7 +85,7 @@ async fn run(
             _ = guard.tick() => pool.guard()?,
             _ = heartbeat.tick() => {
                 // A full queue says as much as a heartbeat.
-                let _full = reports.try_send(WorkerMessage { kind: Some(Report::Heartbeat(Heartbeat {})) });
+                let _full = reports.try_send(WorkerMessage { received: 0, kind: Some(Report::Heartbeat(Heartbeat {})) });
             }
             () = &mut stop => return Ok(()),
         }
@@ -99,6 +99,7 @@ fn hello(name: String, ground: &Ground) -> Hello {
         name,
         slots: ground.slots as u32,
         process_id: std::process::id(),
+        ..Hello::default()
     }
 }
 
@@ -111,7 +112,7 @@ async fn attach(
     let mut stub = WorkersClient::new(transport.into_service())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let _sent = reports.try_send(WorkerMessage { kind: Some(Report::Hello(hello)) });
+    let _sent = reports.try_send(WorkerMessage { received: 0, kind: Some(Report::Hello(hello)) });
     let welcome = async {
         let mut messages = stub.attach(ReceiverStream::new(outgoing)).await?.into_inner();
         match messages.message().await?.and_then(|message| message.kind) {
@@ -134,6 +135,6 @@ async fn handle(pool: &mut Pool, message: CoordinatorMessage) -> Result<(), Slot
         Some(Kind::TakeBack(asked)) => pool.take_back(asked).await,
         Some(Kind::Stop(stop)) => pool.stop_batch(stop.batch_id).await,
         Some(Kind::JobEnded(ended)) => pool.job_ended(ended.job_id),
-        Some(Kind::Welcome(_) | Kind::Heartbeat(_)) | None => Ok(()),
+        Some(Kind::Welcome(_) | Kind::Heartbeat(_) | Kind::Drain(_)) | None => Ok(()),
     }
 }

@@ -64,9 +64,11 @@ impl Core {
         if self.workers.introduce(worker, job)
             && let Some(entry) = self.jobs.get(&job)
         {
-            let JobSpec { function, child, details, .. } = entry.spec.clone();
-            self.workers
-                .send(worker, ToWorker::JobStarted(JobStarted { job_id: job.0, function, child, details }));
+            let JobSpec { function, child, details, files, .. } = entry.spec.clone();
+            self.workers.send(
+                worker,
+                ToWorker::JobStarted(JobStarted { job_id: job.0, function, child, details, files }),
+            );
         }
     }
 

@@ -28,7 +28,10 @@ impl Core {
         self.workers.attach(worker, hello, outbox, self.clock.now());
         let interval = self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT;
         let heartbeat_interval_ms = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
-        self.workers.send(worker, ToWorker::Welcome(Welcome { worker_id: worker.0, heartbeat_interval_ms }));
+        self.workers.send(
+            worker,
+            ToWorker::Welcome(Welcome { worker_id: worker.0, heartbeat_interval_ms, ..Welcome::default() }),
+        );
         let _gone = reply.send(Ok(worker));
         self.feed(Event::WorkerJoined { worker, slots }, Report::Nothing);
     }
@@ -56,6 +59,7 @@ impl Core {
                 );
             }
             Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
+            Some(FromWorker::Draining(_)) => self.feed(Event::WorkerDraining { worker }, Report::Nothing),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
         }
         if self.scheduler.ignored().wrong > wrong {

@@ -139,7 +139,10 @@ impl Trial {
                 }
                 _ => continue,
             };
-            self.core.command(Command::WorkerSaid { worker, message: WorkerMessage { kind: Some(answer) } });
+            self.core.command(Command::WorkerSaid {
+                worker,
+                message: WorkerMessage { received: 0, kind: Some(answer) },
+            });
             self.settle();
         }
     }

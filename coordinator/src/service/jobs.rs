@@ -6,8 +6,9 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use poolmap_proto::v1::jobs_server::Jobs;
 use poolmap_proto::v1::{
-    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, OutcomesRequest, OutcomesResponse,
-    StatusRequest, StatusResponse, SubmitRequest, SubmitResponse,
+    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, ListRequest, ListResponse,
+    OutcomesRequest, OutcomesResponse, PauseRequest, PauseResponse, StatusRequest, StatusResponse,
+    SubmitRequest, SubmitResponse,
 };
 use poolmap_scheduler::JobId;
 use tokio::sync::mpsc;
@@ -28,6 +29,9 @@ impl JobsService {
     }
 }
 
+/// A stream of answers.
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl Jobs for JobsService {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
@@ -37,31 +41,40 @@ impl Jobs for JobsService {
         Ok(Response::new(SubmitResponse { job_id: job.0 }))
     }
 
+    type AddTasksStream = Responses<AddTasksResponse>;
+
     async fn add_tasks(
         &self,
         request: Request<Streaming<AddTasksRequest>>,
-    ) -> Result<Response<AddTasksResponse>, Status> {
-        let mut requests = request.into_inner();
-        let mut tasks = 0;
-        while let Some(AddTasksRequest { job_id, chunk, last }) = requests.message().await? {
+    ) -> Result<Response<Self::AddTasksStream>, Status> {
+        let state = (request.into_inner(), self.commands.clone());
+        let answers = try_unfold(state, |(mut requests, commands)| async move {
+            let Some(AddTasksRequest { job_id, chunk, last }) = requests.message().await? else {
+                return Ok(None);
+            };
             let job = JobId(job_id);
+            let mut tasks = 0;
             if let Some(chunk) = chunk {
-                tasks = ask(&self.commands, |reply| Command::AddTasks { job, chunk, reply }).await?;
+                tasks = ask(&commands, |reply| Command::AddTasks { job, chunk, reply }).await?;
             }
             if last {
-                tasks = ask(&self.commands, |reply| Command::Close { job, reply }).await?;
+                tasks = ask(&commands, |reply| Command::Close { job, reply }).await?;
             }
-        }
-        Ok(Response::new(AddTasksResponse { tasks }))
+            Ok(Some((AddTasksResponse { tasks }, (requests, commands))))
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
-    type OutcomesStream = Pin<Box<dyn Stream<Item = Result<OutcomesResponse, Status>> + Send>>;
+    type OutcomesStream = Responses<OutcomesResponse>;
 
     async fn outcomes(
         &self,
-        request: Request<OutcomesRequest>,
+        request: Request<Streaming<OutcomesRequest>>,
     ) -> Result<Response<Self::OutcomesStream>, Status> {
-        let OutcomesRequest { job_id, cursor } = request.into_inner();
+        let mut requests = request.into_inner();
+        let first = requests.message().await?;
+        let OutcomesRequest { job_id, cursor } =
+            first.ok_or_else(|| Status::invalid_argument("a stream of outcomes begins with a request"))?;
         let job = JobId(job_id);
         let commands = self.commands.clone();
         let outcomes = try_unfold(Some(cursor), move |cursor| {
@@ -82,8 +95,17 @@ impl Jobs for JobsService {
         Ok(Response::new(CancelResponse {}))
     }
 
+    async fn pause(&self, _request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {
+        Err(Status::unimplemented("pause"))
+    }
+
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let job = JobId(request.into_inner().job_id);
-        Ok(Response::new(ask(&self.commands, |reply| Command::Status { job, reply }).await?))
+        let status = ask(&self.commands, |reply| Command::Status { job, reply }).await?;
+        Ok(Response::new(StatusResponse { job: Some(status) }))
+    }
+
+    async fn list(&self, _request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Err(Status::unimplemented("list"))
     }
 }

@@ -22,7 +22,7 @@ async fn answer_to(first: &[Report], config: Config) -> Status {
     let cluster = Cluster::start(config);
     let (reports, outgoing) = mpsc::channel(4);
     for report in first {
-        reports.send(WorkerMessage { kind: Some(report.clone()) }).await.unwrap();
+        reports.send(WorkerMessage { received: 0, kind: Some(report.clone()) }).await.unwrap();
     }
     soon(cluster.workers().await.attach(ReceiverStream::new(outgoing))).await.unwrap_err()
 }

@@ -86,7 +86,8 @@ async fn a_silent_worker_is_lost_and_one_that_gives_signs_of_life_is_not() {
     let heart = alive.reports.clone();
     tokio::spawn(async move {
         let mut beat = tokio::time::interval(interval);
-        let sign = || poolmap_proto::v1::WorkerMessage { kind: Some(Report::Heartbeat(Heartbeat {})) };
+        let sign =
+            || poolmap_proto::v1::WorkerMessage { received: 0, kind: Some(Report::Heartbeat(Heartbeat {})) };
         while heart.send(sign()).await.is_ok() {
             beat.tick().await;
         }

@@ -2,8 +2,7 @@
 
 use poolmap_coordinator::Config;
 use poolmap_proto::v1::{
-    CancelRequest, Function, JobSpec, OutcomesRequest, StatusRequest, StatusResponse, SubmitRequest,
-    TaskChunk,
+    CancelRequest, Function, JobSpec, JobStatus, OutcomesRequest, StatusRequest, SubmitRequest, TaskChunk,
 };
 use tonic::Code;
 
@@ -90,7 +89,7 @@ async fn a_status_counts_what_waits_runs_and_has_ended() {
     let cluster = cluster();
     let mut job = cluster.submit(spec()).await;
     job.add(&["a", "b", "c"]).await;
-    let open = StatusResponse { tasks: 3, running: 0, done: 0, failed: 0, closed: false };
+    let open = JobStatus { job_id: job.id, tasks: 3, ..JobStatus::default() };
     assert_eq!(job.status().await, open);
     let mut worker = cluster.worker("one", 1).await;
     let batch = worker.batch().await;
@@ -149,7 +148,7 @@ async fn a_newer_reader_takes_the_place_of_an_older_one() {
     let waiting = tokio::spawn(async move { soon(older.message()).await });
     eventually(async || {
         let request = OutcomesRequest { job_id: job.id, cursor: 0 };
-        let mut newer = job.jobs.outcomes(request).await.unwrap().into_inner();
+        let mut newer = job.jobs.outcomes(tokio_stream::once(request)).await.unwrap().into_inner();
         let _no_outcome = tokio::time::timeout(std::time::Duration::from_millis(5), newer.message()).await;
         waiting.is_finished()
     })

@@ -12,9 +12,9 @@ use poolmap_proto::v1::jobs_client::JobsClient;
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::workers_client::WorkersClient;
 use poolmap_proto::v1::{
-    AddTasksRequest, Batch, BatchOutcomes, CoordinatorMessage, Function, Hello, JobEnd, JobSpec,
-    NativeFunction, OutcomeRun, OutcomesRequest, OutcomesResponse, StatusRequest, StatusResponse,
-    SubmitRequest, TaskChunk, Welcome, WorkerMessage,
+    AddTasksRequest, Batch, BatchOutcomes, CoordinatorMessage, Function, Hello, JobEnd, JobSpec, JobStatus,
+    NativeFunction, OutcomeRun, OutcomesRequest, OutcomesResponse, StatusRequest, SubmitRequest, TaskChunk,
+    Welcome, WorkerMessage,
 };
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -108,7 +108,7 @@ impl Cluster {
 
     pub(crate) async fn attach(&self, hello: Hello) -> Result<Worker, Status> {
         let (reports, outgoing) = mpsc::channel(64);
-        reports.send(WorkerMessage { kind: Some(Report::Hello(hello)) }).await.unwrap();
+        reports.send(WorkerMessage { received: 0, kind: Some(Report::Hello(hello)) }).await.unwrap();
         let mut messages =
             soon(self.workers().await.attach(ReceiverStream::new(outgoing))).await?.into_inner();
         match soon(messages.message()).await?.and_then(|message: CoordinatorMessage| message.kind) {
@@ -120,7 +120,7 @@ impl Cluster {
 
 pub(crate) fn hello(name: &str, slots: u32) -> Hello {
     let (version, name) = ("0.0.0".to_owned(), name.to_owned());
-    Hello { protocol: PROTOCOL_VERSION, version, name, slots, process_id: 1 }
+    Hello { protocol: PROTOCOL_VERSION, version, name, slots, process_id: 1, ..Hello::default() }
 }
 
 pub(crate) fn spec() -> JobSpec {
@@ -134,6 +134,19 @@ pub(crate) fn chunk<P: AsRef<str>>(first_index: u64, payloads: &[P]) -> TaskChun
     TaskChunk { first_index, lengths, payloads: payloads.concat().into() }
 }
 
+/// Appends tasks; returns how many the last answer confirms.
+pub(crate) async fn add_tasks(
+    jobs: &mut JobsClient<GrpcService>,
+    requests: impl tonic::IntoStreamingRequest<Message = AddTasksRequest>,
+) -> Result<u64, Status> {
+    let mut answers = jobs.add_tasks(requests).await?.into_inner();
+    let mut tasks = 0;
+    while let Some(answer) = answers.message().await? {
+        tasks = answer.tasks;
+    }
+    Ok(tasks)
+}
+
 /// A job as its client sees it.
 pub(crate) struct Job {
     pub(crate) id: u64,
@@ -144,7 +157,7 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) async fn request(&mut self, chunk: Option<TaskChunk>, last: bool) -> Result<u64, Status> {
         let request = AddTasksRequest { job_id: self.id, chunk, last };
-        Ok(soon(self.jobs.add_tasks(tokio_stream::iter([request]))).await?.into_inner().tasks)
+        soon(add_tasks(&mut self.jobs, tokio_stream::iter([request]))).await
     }
 
     pub(crate) async fn add<P: AsRef<str>>(&mut self, payloads: &[P]) {
@@ -157,13 +170,14 @@ impl Job {
         assert_eq!(self.request(None, true).await.unwrap(), self.next_index);
     }
 
-    pub(crate) async fn status(&mut self) -> StatusResponse {
-        soon(self.jobs.status(StatusRequest { job_id: self.id })).await.unwrap().into_inner()
+    pub(crate) async fn status(&mut self) -> JobStatus {
+        let request = StatusRequest { job_id: self.id, wait: false };
+        soon(self.jobs.status(request)).await.unwrap().into_inner().job.unwrap()
     }
 
     pub(crate) async fn read_from(&mut self, cursor: u64) -> Streaming<OutcomesResponse> {
         let request = OutcomesRequest { job_id: self.id, cursor };
-        soon(self.jobs.outcomes(request)).await.unwrap().into_inner()
+        soon(self.jobs.outcomes(tokio_stream::once(request))).await.unwrap().into_inner()
     }
 
     /// What the first answer from `cursor` on says.
@@ -262,7 +276,7 @@ impl Worker {
     }
 
     pub(crate) async fn say(&self, report: Report) {
-        soon(self.reports.send(WorkerMessage { kind: Some(report) })).await.unwrap();
+        soon(self.reports.send(WorkerMessage { received: 0, kind: Some(report) })).await.unwrap();
     }
 
     /// Reports outcomes of the next tasks of a batch.

@@ -6,7 +6,7 @@ use poolmap_proto::v1::coordinator_message::Kind;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::model::{Cluster, Job, Worker, chunk, eventually, payloads, soon, spec};
+use crate::model::{Cluster, Job, Worker, add_tasks, chunk, eventually, payloads, soon, spec};
 
 /// Lets everything else that runs here do what it can.
 async fn let_others_run(job: &mut Job) {
@@ -22,7 +22,7 @@ async fn a_writer_waits_while_the_queue_is_full_and_goes_on_when_outcomes_come()
     let mut job = cluster.submit(spec()).await;
     let (requests, receiver) = mpsc::channel(1);
     let mut jobs = job.jobs.clone();
-    let call = tokio::spawn(async move { jobs.add_tasks(ReceiverStream::new(receiver)).await });
+    let call = tokio::spawn(async move { add_tasks(&mut jobs, ReceiverStream::new(receiver)).await });
     let payload = "x".repeat(600);
     let job_id = job.id;
     tokio::spawn(async move {
@@ -41,7 +41,7 @@ async fn a_writer_waits_while_the_queue_is_full_and_goes_on_when_outcomes_come()
     let_others_run(&mut job).await;
     assert_eq!(job.status().await.tasks, 3);
     worker.echo_until_job_ends().await;
-    assert_eq!(soon(call).await.unwrap().unwrap().into_inner().tasks, 10);
+    assert_eq!(soon(call).await.unwrap().unwrap(), 10);
     assert_eq!(job.finish().await.values().len(), 10);
 }
 
@@ -103,7 +103,7 @@ async fn a_million_tasks_pass_through_room_for_a_few() {
             AddTasksRequest { job_id, chunk, last: (number + 1) * CHUNK == TASKS }
         }
     });
-    let written = tokio::spawn(async move { writer.add_tasks(tokio_stream::iter(requests)).await });
+    let written = tokio::spawn(async move { add_tasks(&mut writer, tokio_stream::iter(requests)).await });
     let mut stream = job.read_from(0).await;
     let end = loop {
         let answer = soon(stream.message()).await.unwrap().unwrap();
@@ -112,6 +112,6 @@ async fn a_million_tasks_pass_through_room_for_a_few() {
         }
     };
     assert_eq!((end.tasks, end.failed), (TASKS, 0));
-    assert_eq!(soon(written).await.unwrap().unwrap().into_inner().tasks, TASKS);
+    assert_eq!(soon(written).await.unwrap().unwrap(), TASKS);
     soon(worker).await.unwrap();
 }

@@ -403,7 +403,7 @@ impl Driver {
 
     async fn tell(&self, report: Report) {
         // Without a session there is nobody to tell: the worker is going away.
-        let _stopping = self.shared.reports.send(WorkerMessage { kind: Some(report) }).await;
+        let _stopping = self.shared.reports.send(WorkerMessage { received: 0, kind: Some(report) }).await;
     }
 }
 

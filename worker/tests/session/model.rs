@@ -105,8 +105,11 @@ impl Session {
     pub(crate) async fn start(slots: u32) -> Self {
         let (attached, mut streams) = mpsc::channel(1);
         let (messages, inbox) = mpsc::channel(64);
-        let welcome = Welcome { worker_id: 1, heartbeat_interval_ms: 20 };
-        messages.send(Ok(CoordinatorMessage { kind: Some(Kind::Welcome(welcome)) })).await.unwrap();
+        let welcome = Welcome { worker_id: 1, heartbeat_interval_ms: 20, ..Welcome::default() };
+        messages
+            .send(Ok(CoordinatorMessage { received: 0, kind: Some(Kind::Welcome(welcome)) }))
+            .await
+            .unwrap();
         let model = Model { attached, inbox: std::sync::Mutex::new(Some(inbox)) };
         let transport = Transport::in_process(WorkersServer::new(model).max_decoding_message_size(1 << 30));
         let registry = Registry::new()
@@ -135,7 +138,7 @@ impl Session {
     }
 
     pub(crate) async fn say(&self, kind: Kind) {
-        let message = CoordinatorMessage { kind: Some(kind) };
+        let message = CoordinatorMessage { received: 0, kind: Some(kind) };
         soon(self.messages.as_ref().unwrap().send(Ok(message))).await.unwrap();
     }
 
@@ -148,7 +151,13 @@ impl Session {
         let native = NativeFunction { name: name.to_owned() };
         let function = Some(Function { kind: Some(FunctionKind::Native(native)) });
         let child = ChildOptions { backend: poolmap_proto::v1::Backend::Thread.into(), ..Default::default() };
-        self.say(Kind::JobStarted(JobStarted { job_id, function, child: Some(child), details: false })).await;
+        self.say(Kind::JobStarted(JobStarted {
+            job_id,
+            function,
+            child: Some(child),
+            ..JobStarted::default()
+        }))
+        .await;
     }
 
     pub(crate) async fn command(&self, job_id: u64, words: &[&str]) {
@@ -227,7 +236,7 @@ impl Session {
 
     pub(crate) async fn listen(&mut self) {
         let message = soon(self.reports.message()).await.unwrap().unwrap();
-        match message.kind.unwrap() {
+        match message.kind.clone().unwrap() {
             Report::Begun(begun) => self.of(begun.batch_id).begun = true,
             Report::Outcomes(ended) => {
                 let told = self.of(ended.batch_id);
@@ -243,7 +252,7 @@ impl Session {
             }
             Report::Evicted(evicted) => panic!("memory is short where the tests run: {evicted:?}"),
             Report::Heartbeat(_) => self.heartbeats += 1,
-            Report::Hello(hello) => panic!("a second hello: {hello:?}"),
+            Report::Hello(_) | Report::Draining(_) => panic!("not now: {message:?}"),
         }
     }
 
@@ -276,7 +285,7 @@ pub(crate) fn python_job(job_id: u64, name: &str) -> JobStarted {
     let source = Some(SourceFile { path: "/nowhere/tasks.py".to_owned(), content });
     let python = PythonFunction { module: "tasks".to_owned(), name: name.to_owned(), source };
     let function = Some(Function { kind: Some(FunctionKind::Python(python)) });
-    JobStarted { job_id, function, child: Some(ChildOptions::default()), details: false }
+    JobStarted { job_id, function, child: Some(ChildOptions::default()), ..JobStarted::default() }
 }
 
 fn take(told: &mut Told, run: OutcomeRun) {
