@@ -106,7 +106,7 @@ async fn a_stopped_coordinator_ends_all_streams_and_answers_nobody() {
             "a stream that ends with the coordinator ends without a status"
         );
         assert!(soon(outcomes.message()).await.is_err());
-        let status = soon(job.jobs.status(StatusRequest { job_id: job.id })).await.unwrap_err();
+        let status = soon(job.jobs.status(StatusRequest { job_id: job.id, wait: false })).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(cluster.attach(hello("late", 1)).await.err().unwrap().code(), Code::Unavailable);
     }

@@ -75,7 +75,7 @@ async fn a_job_that_never_was_is_not_found() {
     job.id = 77;
     let added = job.request(Some(chunk(0, &["a"])), false).await.unwrap_err();
     let closed = job.request(None, true).await.unwrap_err();
-    let status = soon(job.jobs.status(StatusRequest { job_id: 77 })).await.unwrap_err();
+    let status = soon(job.jobs.status(StatusRequest { job_id: 77, wait: false })).await.unwrap_err();
     let cancelled = soon(job.jobs.cancel(CancelRequest { job_id: 77 })).await.unwrap_err();
     let read = job.outcomes_at(0).await.unwrap_err();
     for status in [added, closed, status, cancelled, read] {
