@@ -187,7 +187,7 @@ mod tests {
         };
         let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
         let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });
-        let announced = JobStarted { job_id: 1, function, child, details: false };
+        let announced = JobStarted { job_id: 1, function, child, ..JobStarted::default() };
         launch::prepare(announced, &ground).ok().map(Arc::new)
     });
 
