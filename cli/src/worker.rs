@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use poolmap_client::Transport;
 use poolmap_worker::runtime::native::{self, Registry};
+use poolmap_worker::{Config, ConnectError, Connector, SessionError, WorkerError};
 
 use crate::exit::{Failure, LOST, say};
 use crate::keeper::Keeper;
@@ -51,13 +52,22 @@ pub(crate) fn run(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Fail
 }
 
 async fn serve(args: WorkerArgs, registry: Registry) -> Result<ExitCode, Failure> {
-    let transport = Transport::unix(&args.socket).await.map_err(|error| Failure::Lost(error.to_string()))?;
     // Beside the socket, which is removed with its folder by whoever has started this worker.
     let folder = args.socket.parent().map(Path::to_owned);
-    let config = poolmap_worker::Config { name: args.name, slots: args.slots, registry, folder };
-    let ended = poolmap_worker::run(config, transport, std::future::pending()).await;
-    ended.map_err(|error| Failure::Lost(error.to_string()))?;
-    Ok(ExitCode::SUCCESS)
+    let connector = Connector::new(move || {
+        let socket = args.socket.clone();
+        async move {
+            // A private socket that is gone does not come back.
+            Transport::unix(&socket).await.map_err(|error| ConnectError::Refused(error.to_string()))
+        }
+    });
+    let connect_timeout = Duration::ZERO;
+    let config = Config { folder, connect_timeout, ..Config::new(args.name, args.slots, registry) };
+    match poolmap_worker::run(config, connector, std::future::pending()).await {
+        // It was stopped before it could answer: no different from hanging up a moment later.
+        Ok(()) | Err(WorkerError::Session(SessionError::Unreachable { .. })) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::Lost(error.to_string())),
+    }
 }
 
 /// Serves one slot of the worker that started this process.

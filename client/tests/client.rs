@@ -46,9 +46,8 @@ fn attach_worker(coordinator: &Coordinator) {
     let registry = Registry::new()
         .function("double", |x: u64| 2 * x)
         .fallible("odd", |x: u64| if x % 2 == 1 { Ok(x) } else { Err(format!("{x} is even")) });
-    let config =
-        poolmap_worker::Config { name: "inline".to_owned(), slots: NonZeroU32::MIN, registry, folder: None };
-    tokio::spawn(poolmap_worker::run(config, transport, std::future::pending()));
+    let config = poolmap_worker::Config::new("inline".to_owned(), NonZeroU32::MIN, registry);
+    tokio::spawn(poolmap_worker::run(config, transport.into(), std::future::pending()));
 }
 
 fn spec(name: &str) -> JobSpec {

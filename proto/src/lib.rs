@@ -4,6 +4,7 @@
 //! Payloads and values are [`bytes::Bytes`]: decoding a message does not copy them.
 
 pub mod transport;
+pub mod window;
 
 /// Messages and services of `poolmap.v1`.
 pub mod v1 {

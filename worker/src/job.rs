@@ -1,5 +1,6 @@
 //! A job as a worker knows it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,4 +23,44 @@ pub(crate) struct Job {
     pub(crate) timeout: Option<Duration>,
     /// Starts runners for it.
     pub(crate) launcher: Launcher,
+    pub(crate) task_time: TaskTime,
+}
+
+/// The longest time that tasks have taken lately.
+#[derive(Debug, Default)]
+pub(crate) struct TaskTime(AtomicU64);
+
+impl TaskTime {
+    /// A longer time counts at once; with each shorter one a part of what is remembered fades.
+    const FADING: u64 = 16;
+
+    /// Notes what a task took, or several on the average.
+    pub(crate) fn note(&self, time: Duration) {
+        let before = self.0.load(Ordering::Relaxed);
+        let noted = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(noted.max(before - before / Self::FADING), Ordering::Relaxed);
+    }
+
+    /// Zero as long as no task has ended.
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_task_is_remembered_for_a_while() {
+        let time = TaskTime::default();
+        assert_eq!(time.longest(), Duration::ZERO);
+        time.note(Duration::from_secs(16));
+        time.note(Duration::from_secs(1));
+        assert_eq!(time.longest(), Duration::from_secs(15));
+        (0..100).for_each(|_| time.note(Duration::from_secs(1)));
+        assert_eq!(time.longest(), Duration::from_secs(1));
+        time.note(Duration::from_secs(2));
+        assert_eq!(time.longest(), Duration::from_secs(2));
+    }
 }

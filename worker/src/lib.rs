@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod child;
+mod connect;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,11 +22,12 @@ mod stderr;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::EnvironmentVariable;
 use tokio_util::task::TaskTracker;
 
+pub use crate::connect::{ConnectError, Connector};
 pub use crate::launch::CHILD_ARGUMENT;
 use crate::launch::Ground;
 use crate::runtime::native::Registry;
@@ -45,6 +47,60 @@ pub struct Config {
     /// Where it makes the folder for the files that it needs; among temporary files if absent. A worker that is killed
     /// cannot remove them: this is for whoever can do so instead.
     pub folder: Option<PathBuf>,
+    /// Name of the machine, for people.
+    pub host: String,
+    /// Processors of the machine, for people.
+    pub cpus: u32,
+    /// Version of the interpreter that it would start, for people; empty if there is none.
+    pub python_version: String,
+    /// What jobs may ask of their workers.
+    pub labels: Vec<String>,
+    /// How long it tries to reach its coordinator at first; zero: once.
+    pub connect_timeout: Duration,
+    /// How long it tries to reach its coordinator again, counted from when it last heard of it; then the coordinator is
+    /// lost. It can be resumed for as long as the coordinator waits for it; after that it comes back as a new worker.
+    pub reconnect_timeout: Duration,
+    /// What happens to tasks that run when the coordinator is lost.
+    pub on_coordinator_lost: OnCoordinatorLost,
+    /// How long tasks that run may take to end once the worker is told to stop.
+    pub drain_timeout: Duration,
+    /// It leaves when it has had nothing to do for so long.
+    pub idle_timeout: Option<Duration>,
+    /// It leaves when it has run for so long, and begins no task of which it must expect that it will not end in time.
+    pub time_limit: Option<Duration>,
+}
+
+/// What happens to tasks that run when the coordinator is lost: nobody waits for their outcomes any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCoordinatorLost {
+    /// They are run to their end.
+    Finish,
+    /// They are stopped.
+    Stop,
+}
+
+impl Config {
+    /// A worker that says nothing of its machine, tries for a minute to reach its coordinator, and leaves only when it is
+    /// told to.
+    #[must_use]
+    pub fn new(name: String, slots: NonZeroU32, registry: Registry) -> Self {
+        Self {
+            name,
+            slots,
+            registry,
+            folder: None,
+            host: String::new(),
+            cpus: 0,
+            python_version: String::new(),
+            labels: Vec::new(),
+            connect_timeout: Duration::from_secs(60),
+            reconnect_timeout: Duration::from_secs(60),
+            on_coordinator_lost: OnCoordinatorLost::Stop,
+            drain_timeout: Duration::from_secs(30),
+            idle_timeout: None,
+            time_limit: None,
+        }
+    }
 }
 
 /// Why a worker ended other than by being told to.
@@ -58,26 +114,27 @@ pub enum WorkerError {
     Session(#[from] SessionError),
 }
 
-/// Serves the coordinator at the other end of `transport` until it hangs up or `stop` completes. No child is left behind.
+/// Serves the coordinator that `connector` reaches until it is told to leave, by the coordinator or by the end of `stop`:
+/// then it finishes what runs, gives back the rest, and leaves. No child is left behind.
 ///
 /// Must run on a runtime whose tasks all stay on the calling thread (tokio's `current_thread`): children die with the thread
 /// that started them.
 pub async fn run(
     config: Config,
-    transport: Transport,
+    connector: Connector,
     stop: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
     let slots = config.slots;
     let tasks = TaskTracker::new();
     let ground = Ground {
         slots: slots.get() as usize,
-        registry: config.registry,
+        registry: config.registry.clone(),
         environment: thread_caps(slots),
         runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
         stderr: Stderr::new(std::io::stderr(), tasks.clone()),
         tasks,
     };
-    Ok(session::serve(transport, config.name, ground, stop).await?)
+    Ok(session::serve(config, connector, ground, stop).await?)
 }
 
 /// Limits for the numeric libraries of children, unless the user has set them for the worker.

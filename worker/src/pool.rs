@@ -2,12 +2,12 @@
 //!
 //! It decides little. Batches wait here until a slot has room for them, since from here they can be given back at no cost.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
-use poolmap_proto::v1::{Batch, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
+use poolmap_proto::v1::{Batch, Draining, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
 use tokio::sync::mpsc;
 
 use crate::job::Job;
@@ -15,6 +15,7 @@ use crate::launch::{self, Ground};
 use crate::memory::guard::{Decision, Guard};
 use crate::memory::limits::Limits;
 use crate::memory::oom::OomWatch;
+use crate::session::SessionError;
 use crate::slot::driver::{COMMAND_QUEUE, Driver, Left, Shared, SlotCommand};
 use crate::slot::status::Status;
 use crate::slot::work::Work;
@@ -27,15 +28,21 @@ pub(crate) struct Pool {
     ground: Ground,
     slots: Vec<Slot>,
     jobs: HashMap<u64, Arc<Job>>,
+    /// Jobs that cannot run here; batches of them may still come.
+    rejected: HashSet<u64>,
     waiting: VecDeque<Work>,
     /// Which slot has which batch.
     placed: HashMap<u64, usize>,
     reports: mpsc::Sender<WorkerMessage>,
+    /// What the pool itself has to report, until there is room for it: at most a few words for each message it was sent.
+    unsaid: VecDeque<WorkerMessage>,
     memory: Limits,
     guard: Guard,
     oom: Arc<Mutex<OomWatch>>,
     /// Memory is short: a batch may begin only while no other runs.
     is_holding: bool,
+    /// No batch begins any more.
+    is_draining: bool,
 }
 
 struct Slot {
@@ -48,6 +55,17 @@ struct Slot {
 #[derive(Debug, thiserror::Error)]
 #[error("slot {} of the pool does not answer", .0 + 1)]
 pub struct SlotStuck(usize);
+
+/// A batch that cannot be run as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadBatch {
+    #[error("batch {batch} is of job {job}, which was never announced")]
+    UnknownJob { batch: u64, job: u64 },
+    #[error("batch {0} has no tasks")]
+    Empty(u64),
+    #[error("the payloads of batch {batch} have {payloads} bytes, their lengths add up to {lengths}")]
+    LengthsDisagree { batch: u64, payloads: usize, lengths: u64 },
+}
 
 impl Pool {
     /// A pool of idle slots, and the channel on which they say which batches have left.
@@ -71,39 +89,49 @@ impl Pool {
             ground,
             slots,
             jobs: HashMap::new(),
+            rejected: HashSet::new(),
             waiting: VecDeque::new(),
             placed: HashMap::new(),
             reports,
+            unsaid: VecDeque::new(),
             memory: Limits::find(),
             guard: Guard::default(),
             oom,
             is_holding: false,
+            is_draining: false,
         };
         (pool, departures)
     }
 
     /// The coordinator announces a job.
-    pub(crate) async fn job_started(&mut self, announced: JobStarted) {
+    pub(crate) fn job_started(&mut self, announced: JobStarted) {
         let job_id = announced.job_id;
         match launch::prepare(announced, &self.ground) {
             Ok(job) => {
                 self.jobs.insert(job_id, Arc::new(job));
             }
             Err(error) => {
-                self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() })).await;
+                self.rejected.insert(job_id);
+                self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() }));
             }
         }
     }
 
-    /// A batch of a job that was announced; of one that was rejected nothing is run.
-    pub(crate) fn batch(&mut self, batch: Batch) -> Result<(), SlotStuck> {
-        if let Some(job) = self.jobs.get(&batch.job_id) {
-            self.waiting.push_back(Work::new(batch, job.clone()));
+    /// Takes a batch; of a job that was rejected nothing is run.
+    pub(crate) fn batch(&mut self, batch: Batch) -> Result<(), SessionError> {
+        check(&batch)?;
+        let (batch_id, job_id) = (batch.batch_id, batch.job_id);
+        match self.jobs.get(&job_id) {
+            // It was sent before the coordinator knew.
+            Some(_) if self.is_draining => self.tell(Report::Returned(Returned { batch_id, length: 0 })),
+            Some(job) => self.waiting.push_back(Work::new(batch, job.clone())),
+            None if self.rejected.contains(&job_id) => {}
+            None => return Err(BadBatch::UnknownJob { batch: batch_id, job: job_id }.into()),
         }
-        self.place()
+        Ok(self.place()?)
     }
 
-    pub(crate) async fn take_back(&mut self, asked: TakeBack) -> Result<(), SlotStuck> {
+    pub(crate) fn take_back(&mut self, asked: TakeBack) -> Result<(), SlotStuck> {
         let TakeBack { batch_id, count } = asked;
         if let Some(slot) = self.placed.get(&batch_id) {
             return self.command(*slot, SlotCommand::TakeBack { batch_id, count });
@@ -117,21 +145,68 @@ impl Pool {
         if work.is_finished() {
             self.waiting.remove(place);
         }
-        self.tell(Report::Returned(Returned { batch_id, length })).await;
+        self.tell(Report::Returned(Returned { batch_id, length }));
         Ok(())
     }
 
     /// Ends a batch at once.
-    pub(crate) async fn stop_batch(&mut self, batch_id: u64) -> Result<(), SlotStuck> {
+    pub(crate) fn stop_batch(&mut self, batch_id: u64) -> Result<(), SlotStuck> {
         if let Some(slot) = self.placed.get(&batch_id) {
             return self.command(*slot, SlotCommand::Stop { batch_id });
         }
-        self.take_back(TakeBack { batch_id, count: u32::MAX }).await
+        self.take_back(TakeBack { batch_id, count: u32::MAX })
+    }
+
+    /// Says that it is about to leave, and gives back whatever has not begun.
+    pub(crate) fn drain(&mut self) -> Result<(), SlotStuck> {
+        self.is_draining = true;
+        self.tell(Report::Draining(Draining {}));
+        self.batches().try_for_each(|batch_id| self.take_back(TakeBack { batch_id, count: u32::MAX }))
+    }
+
+    /// Ends all batches at once.
+    pub(crate) fn stop_all(&mut self) -> Result<(), SlotStuck> {
+        self.batches().try_for_each(|batch_id| self.stop_batch(batch_id))
+    }
+
+    /// All batches, as of now.
+    fn batches(&self) -> impl Iterator<Item = u64> + use<> {
+        let waiting = self.waiting.iter().map(|work| work.batch_id);
+        waiting.chain(self.placed.keys().copied()).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Whether nothing runs or waits, and there is nothing left to report.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.placed.is_empty() && self.unsaid.is_empty()
+    }
+
+    /// The longest time that a task of a known job has taken lately, or has been running.
+    pub(crate) fn longest_task(&self, now: Instant) -> Duration {
+        let known = self.jobs.values().map(|job| job.task_time.longest());
+        let running = self.slots.iter().filter_map(|slot| slot.status.attempt_started());
+        known.chain(running.map(|started| now.saturating_duration_since(started))).max().unwrap_or_default()
+    }
+
+    /// Reports what the pool has to say, once there is room for it; never ends if that is nothing.
+    pub(crate) async fn speak(&mut self) {
+        if self.unsaid.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        match self.reports.reserve().await {
+            Ok(room) => {
+                if let Some(message) = self.unsaid.pop_front() {
+                    room.send(message);
+                }
+            }
+            // Nobody listens any more.
+            Err(_closed) => self.unsaid.clear(),
+        }
     }
 
     /// Nothing follows of a job.
     pub(crate) fn job_ended(&mut self, job_id: u64) -> Result<(), SlotStuck> {
         self.jobs.remove(&job_id);
+        self.rejected.remove(&job_id);
         self.waiting.retain(|work| work.job.id != job_id);
         (0..self.slots.len()).try_for_each(|slot| self.command(slot, SlotCommand::EndJob(job_id)))
     }
@@ -196,8 +271,20 @@ impl Pool {
         entry.commands.try_send(command).map_err(|_full_or_closed| SlotStuck(slot))
     }
 
-    async fn tell(&self, report: Report) {
-        // Without a session there is nobody to tell: the worker is going away.
-        let _stopping = self.reports.send(WorkerMessage { received: 0, kind: Some(report) }).await;
+    fn tell(&mut self, report: Report) {
+        self.unsaid.push_back(WorkerMessage { received: 0, kind: Some(report) });
+    }
+}
+
+fn check(batch: &Batch) -> Result<(), BadBatch> {
+    let Some(tasks) = batch.tasks.as_ref().filter(|tasks| !tasks.lengths.is_empty()) else {
+        return Err(BadBatch::Empty(batch.batch_id));
+    };
+    let lengths = tasks.lengths.iter().map(|length| u64::from(*length)).sum();
+    let payloads = tasks.payloads.len();
+    if lengths == payloads as u64 {
+        Ok(())
+    } else {
+        Err(BadBatch::LengthsDisagree { batch: batch.batch_id, payloads, lengths })
     }
 }

@@ -147,9 +147,12 @@ fn inline(
     end: mpsc::Sender<String>,
 ) -> impl Future<Output = ()> + use<> {
     let transport = Transport::in_process(coordinator.workers());
-    let config = poolmap_worker::Config { name: "inline".to_owned(), slots, registry, folder: None };
+    let config = poolmap_worker::Config {
+        connect_timeout: Duration::ZERO,
+        ..poolmap_worker::Config::new("inline".to_owned(), slots, registry)
+    };
     async move {
-        let result = poolmap_worker::run(config, transport, std::future::pending()).await;
+        let result = poolmap_worker::run(config, transport.into(), std::future::pending()).await;
         let how = result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
         let _stopping = end.try_send(how);
     }

@@ -20,7 +20,7 @@ pub use self::native::CHILD_ARGUMENT;
 pub(crate) use self::native::ThreadLauncher;
 use self::python::Interpreter;
 use crate::child::{Child, Exit};
-use crate::job::Job;
+use crate::job::{Job, TaskTime};
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 use crate::slot::map::SlotMap;
@@ -129,6 +129,7 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         max_child_rss_bytes: limit(child.max_child_rss_bytes, &launcher),
         timeout: (child.timeout_ms > 0).then(|| Duration::from_millis(child.timeout_ms)),
         launcher,
+        task_time: TaskTime::default(),
     })
 }
 

@@ -367,7 +367,9 @@ impl Driver {
         work.report(count);
         let (batch_id, run) = (work.batch_id, Some(run.finish(work.job.has_details)));
         let busy = busy.or_else(|| self.frame_since.map(|since| since.elapsed())).unwrap_or_default();
-        let busy_ns = u64::try_from(busy.saturating_sub(self.frame_reported).as_nanos()).unwrap_or(u64::MAX);
+        let newly_busy = busy.saturating_sub(self.frame_reported);
+        let busy_ns = u64::try_from(newly_busy.as_nanos()).unwrap_or(u64::MAX);
+        work.job.task_time.note(newly_busy / count);
         self.frame_reported = self.frame_reported.max(busy);
         self.tell(Report::Outcomes(BatchOutcomes { batch_id, run, busy_ns })).await;
     }

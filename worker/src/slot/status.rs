@@ -29,9 +29,14 @@ impl Status {
         self.change(|seen| seen.attempt_started = started);
     }
 
+    /// When the attempt that runs was begun, if one runs.
+    pub(crate) fn attempt_started(&self) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).attempt_started
+    }
+
     /// Whether an attempt runs.
     pub(crate) fn is_busy(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).attempt_started.is_some()
+        self.attempt_started().is_some()
     }
 
     fn change(&self, change: impl FnOnce(&mut Seen)) {

@@ -116,9 +116,14 @@ impl Session {
             .function("double", |x: i64| 2 * x)
             .function("thread", || format!("{:?}", std::thread::current().name()));
         let slots = NonZeroU32::new(slots).unwrap();
-        let config = Config { name: "under test".to_owned(), slots, registry, folder: None };
+        let config = Config {
+            host: "here".to_owned(),
+            labels: vec!["blue".to_owned()],
+            drain_timeout: Duration::ZERO,
+            ..Config::new("under test".to_owned(), slots, registry)
+        };
         let (stop, stopped) = oneshot::channel::<()>();
-        let worker = tokio::spawn(poolmap_worker::run(config, transport, async {
+        let worker = tokio::spawn(poolmap_worker::run(config, transport.into(), async {
             let _dropped = stopped.await;
         }));
         let mut reports = soon(streams.recv()).await.unwrap();

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Driver, Left, Shared};
 use crate::child::{Child, ChildWatch, Exit};
-use crate::job::Job;
+use crate::job::{Job, TaskTime};
 use crate::launch::{Launcher, ThreadLauncher};
 use crate::memory::oom::OomWatch;
 use crate::runtime::native::Registry;
@@ -272,6 +272,7 @@ fn job(has_time_out: bool, has_details: bool) -> Job {
         max_child_rss_bytes: None,
         timeout: has_time_out.then_some(Duration::ZERO),
         launcher: Launcher::Thread(ThreadLauncher::new(false, Registry::new())),
+        task_time: TaskTime::default(),
     }
 }
 
