@@ -317,6 +317,7 @@ impl RunArgs {
 
     /// Refuses what contradicts itself, before anything is started.
     pub(crate) fn check(&self, target: &Target) -> Result<(), Failure> {
+        target.check()?;
         let contradiction = contradictions::first(self, target);
         contradiction.map_or_else(|| self.limits.check(), |text| Err(Failure::Usage(text.to_owned())))
     }
