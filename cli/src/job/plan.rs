@@ -7,7 +7,7 @@ use std::sync::Arc;
 use poolmap_client::{Backend, JobSpec, function};
 use poolmap_worker::runtime::command::template::{Template, values};
 
-use super::args::RunArgs;
+use super::args::JobArgs;
 use super::function::Target;
 use crate::exit::Failure;
 use crate::input::{self, TaskReader};
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Opens input and output.
-    pub(crate) fn new(args: &RunArgs, target: Target, backend: Backend) -> Result<Self, Failure> {
+    pub(crate) fn new(args: &JobArgs, target: Target, backend: Backend) -> Result<Self, Failure> {
         let tasks = open_tasks(args, &target)?;
         let destination = match args.output_file() {
             Some(path) => Destination::file(path)?,
@@ -59,7 +59,7 @@ impl Plan {
     }
 }
 
-fn open_tasks(args: &RunArgs, target: &Target) -> Result<TaskReader, Failure> {
+fn open_tasks(args: &JobArgs, target: &Target) -> Result<TaskReader, Failure> {
     Ok(if target.is_command() {
         input::command_tasks(&args.value_form(), args.value_input()?)?
     } else {
@@ -68,7 +68,7 @@ fn open_tasks(args: &RunArgs, target: &Target) -> Result<TaskReader, Failure> {
 }
 
 /// Prints what would be run, one task a line, and runs nothing.
-pub(crate) fn dry_run(args: &RunArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn dry_run(args: &JobArgs) -> Result<ExitCode, Failure> {
     let target = args.target()?;
     args.check(&target)?;
     let mut tasks = open_tasks(args, &target)?;

@@ -9,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::local::Local;
 use super::plan::Plan;
 use crate::exit::Failure;
 use crate::input::{InputError, TaskReader};
@@ -55,8 +54,9 @@ impl Streams {
         Self { feeder, runs, written }
     }
 
-    /// Runs until the job has ended, nobody wants its results, it was interrupted, or its workers are lost.
-    pub(crate) async fn run(mut self, job: &Job, local: &mut Local) -> Result<Ended, Failure> {
+    /// Runs until the job has ended, nobody wants its results, it was interrupted, or it cannot go on, which `lost` completes
+    /// to say.
+    pub(crate) async fn run(mut self, job: &Job, lost: impl Future<Output = String>) -> Result<Ended, Failure> {
         let mut interrupts =
             signal(SignalKind::interrupt()).map_err(Failure::system("listening for Ctrl-C"))?;
         let mut terminations =
@@ -65,7 +65,7 @@ impl Streams {
         let end = tokio::select! {
             end = collect(job, &self.runs) => end?,
             written = &mut self.written => return Err(early_end_of_output(written)),
-            how = local.all_ended() => return Err(Failure::Lost(format!("all workers are gone: {how}"))),
+            why = lost => return Err(Failure::Lost(why)),
             _ = interrupts.recv() => { was_interrupted = true; None }
             _ = terminations.recv() => { was_interrupted = true; None }
         };

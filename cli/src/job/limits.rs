@@ -41,10 +41,6 @@ pub(crate) struct LimitFlags {
     /// Near the end, let idle slots run copies of tasks that take unusually long; the first outcome counts
     #[arg(long)]
     speculate: bool,
-
-    /// A worker process that has not been heard of for TIME is lost, and its tasks run again
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s", allow_hyphen_values = true)]
-    worker_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +54,6 @@ impl LimitFlags {
     /// Time a task may take.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout
-    }
-
-    /// Time after which a silent worker is lost.
-    pub(crate) fn worker_timeout(&self) -> Duration {
-        self.worker_timeout
     }
 
     /// Refuses what contradicts itself.
@@ -132,7 +123,7 @@ pub(crate) fn millis(time: Duration) -> u64 {
 }
 
 /// A time with units, or a bare number of seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let bare = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let time = match bare {
         Some(time) => time,
