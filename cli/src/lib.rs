@@ -14,6 +14,7 @@ mod completions;
 pub mod cpus;
 mod exit;
 pub mod input;
+mod interrupts;
 mod job;
 mod keeper;
 mod log;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bytesize::ByteSize;
@@ -265,8 +265,8 @@ impl JobArgs {
         }
     }
 
-    pub(crate) fn output_file(&self) -> Option<&PathBuf> {
-        self.output.output_file.as_ref()
+    pub(crate) fn output_file(&self) -> Option<&Path> {
+        self.output.output_file.as_deref()
     }
 
     pub(crate) fn keeps_order(&self) -> bool {

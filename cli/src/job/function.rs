@@ -9,6 +9,7 @@ use poolmap_client::{Command, Function, NativeFunction, PythonFunction, SourceFi
 use poolmap_worker::runtime::command::template::Template;
 
 use crate::exit::Failure;
+use crate::output::Subject;
 use crate::reason::reason;
 
 /// Names that an error lists before it only counts the others.
@@ -68,6 +69,11 @@ impl Target {
 
     pub(crate) fn is_command(&self) -> bool {
         matches!(self.kind, function::Kind::Command(_))
+    }
+
+    /// Where its results have their value.
+    pub(crate) fn subject(&self) -> Subject {
+        if self.is_command() { Subject::Command } else { Subject::Function }
     }
 
     /// The function as it travels; `columns` are the names that a command's input gave to its values.

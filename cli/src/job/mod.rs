@@ -1,11 +1,14 @@
 //! What `run` and `submit` share: the words that describe a job ([`args`]), what follows from them ([`plan`]), and the way of its
-//! tasks from a thread that reads input to a coordinator, and of its outcomes to a thread that writes results ([`stream`]).
+//! tasks from a thread that reads input to a coordinator ([`feeder`]), and of its outcomes to a thread that writes results
+//! ([`sink`]).
 
 mod args;
 mod contradictions;
+mod feeder;
 mod function;
 mod limits;
 mod plan;
+mod sink;
 mod stream;
 
 use std::process::ExitCode;
@@ -14,7 +17,7 @@ pub(crate) use self::args::{JobArgs, parse_count};
 pub(crate) use self::function::Target;
 pub(crate) use self::limits::parse_time;
 pub(crate) use self::plan::{Plan, dry_run};
-pub(crate) use self::stream::{Ended, Streams};
+pub(crate) use self::stream::{Ended, OnInterrupt, Streams};
 use crate::exit::{Failure, INTERRUPTED, TASK_FAILED, say};
 
 /// The last words on a job that was streamed, and how to exit.

@@ -46,9 +46,7 @@ impl RunArgs {
     /// Refuses what contradicts itself, before anything is started.
     pub(super) fn check(&self, target: &Target) -> Result<(), Failure> {
         if self.job.backend() == Some(Backend::Inline) && self.workers.get() > 1 {
-            return Err(Failure::Usage(
-                "--backend inline has no workers: leave out --workers".to_owned(),
-            ));
+            return Err(Failure::Usage("--backend inline has no workers: leave out --workers".to_owned()));
         }
         self.job.check(target)
     }

@@ -15,9 +15,9 @@ use poolmap_worker::sizing::detect;
 pub(crate) use self::args::RunArgs;
 use self::local::{Local, Shape};
 use crate::exit::Failure;
-use crate::job::{Plan, Streams, Target, conclude, dry_run};
+use crate::job::{OnInterrupt, Plan, Streams, Target, conclude, dry_run};
 use crate::log::Level;
-use crate::output::Progress;
+use crate::output::{Progress, ProgressMode};
 
 /// Runs the job that the arguments describe.
 pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Resul
     let shape = shape(args, &target);
     let plan = Plan::new(&args.job, target, shape.backend)?;
     let local = Local::start(shape, log_level, registry)?;
-    let ended = runtime.block_on(job(plan, local));
+    let ended = runtime.block_on(job(plan, args.job.progress(), local));
     // A thread may still wait for input that nobody needs any more.
     runtime.shutdown_background();
     ended
@@ -54,14 +54,14 @@ fn shape(args: &RunArgs, target: &Target) -> Shape {
 }
 
 /// Runs a planned job to its end, whatever that is, and leaves no process behind.
-async fn job(plan: Plan, mut local: Local) -> Result<ExitCode, Failure> {
+async fn job(plan: Plan, progress: ProgressMode, mut local: Local) -> Result<ExitCode, Failure> {
     let client = Client::new(Transport::in_process(local.coordinator().jobs()));
     let name = plan.name.clone();
-    let progress = std::sync::Arc::new(Progress::new(plan.progress));
+    let progress = std::sync::Arc::new(Progress::new(progress));
     let job = client.submit(plan.spec.clone()).await?;
     let streams = Streams::start(plan, &job, progress.clone());
     let lost = async { format!("all workers are gone: {}", local.all_ended().await) };
-    let ended = streams.run(&job, lost).await;
+    let ended = streams.run(&job, OnInterrupt::Cancel, lost).await;
     progress.finish();
     local.stop().await;
     conclude(&name, ended?)
