@@ -3,6 +3,7 @@
 //! One task owns all state and runs the scheduler (`core`); the gRPC services (`service`) turn requests into
 //! commands for it and wait for answers. Payloads and values pass through as opaque bytes.
 
+pub mod access;
 mod chunks;
 mod clock;
 mod command;
@@ -12,6 +13,7 @@ mod deadlines;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;
+pub mod listen;
 mod outcomes;
 mod service;
 mod workers;
