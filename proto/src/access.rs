@@ -8,6 +8,7 @@ mod place;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -77,15 +78,13 @@ impl FromStr for Role {
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
 
-impl FromStr for Address {
-    type Err = String;
-
-    /// Reads `HOST` or `HOST:PORT`.
-    fn from_str(text: &str) -> Result<Self, String> {
+impl Address {
+    /// Reads `HOST` or `HOST:PORT`; a host alone is taken to be at this port.
+    pub fn with_default_port(text: &str, default_port: u16) -> Result<Self, String> {
         let wrong = || format!("'{text}' is no HOST or HOST:PORT (an IPv6 address stands in brackets)");
         let authority: http::uri::Authority = text.parse().map_err(|_| wrong())?;
         let port = match text.strip_prefix(authority.host()) {
-            Some("") => Some(DEFAULT_PORT),
+            Some("") => Some(default_port),
             Some(_) => authority.port_u16(),
             None => None,
         };
@@ -93,6 +92,24 @@ impl FromStr for Address {
             ("", _) | (_, None | Some(0)) => Err(wrong()),
             (host, Some(port)) => Ok(Self(format!("{host}:{port}"))),
         }
+    }
+
+    /// Whether it is this very machine: a loopback address, or `localhost`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.0.parse::<SocketAddr>() {
+            Ok(address) => address.ip().is_loopback(),
+            Err(_) => self.0.starts_with("localhost:"),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// Reads `HOST` or `HOST:PORT`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::with_default_port(text, DEFAULT_PORT)
     }
 }
 
@@ -110,8 +127,8 @@ impl From<Address> for String {
     }
 }
 
-impl From<std::net::SocketAddr> for Address {
-    fn from(address: std::net::SocketAddr) -> Self {
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
         Self(address.to_string())
     }
 }

@@ -41,6 +41,11 @@ pub enum InvalidRoute {
     /// It is no address of a coordinator that speaks in the clear.
     #[error("'{0}' is no address of a coordinator; one looks like http://127.0.0.1:7464")]
     Url(String),
+    /// What is in the clear stays on this machine.
+    #[error(
+        "'{0}' is not on this machine, and nothing crosses a network in the clear\nUse an access file instead: --access FILE"
+    )]
+    Network(String),
 }
 
 /// A route led nowhere.
@@ -81,11 +86,14 @@ impl Route {
         Ok(Self(Way::Tcp(Dialer { addresses: access.addresses.as_slice().into(), tls: Some(tls) })))
     }
 
-    /// To a coordinator that speaks in the clear, at `http://HOST:PORT`.
+    /// To a coordinator on this machine that speaks in the clear, at `http://127.0.0.1:PORT`.
     pub fn plain(url: &str) -> Result<Self, InvalidRoute> {
         let invalid = || InvalidRoute::Url(url.to_owned());
         let authority = url.strip_prefix("http://").ok_or_else(invalid)?;
         let address: Address = authority.trim_end_matches('/').parse().map_err(|_| invalid())?;
+        if !address.is_loopback() {
+            return Err(InvalidRoute::Network(url.to_owned()));
+        }
         Ok(Self(Way::Tcp(Dialer { addresses: [address].into(), tls: None })))
     }
 
