@@ -16,6 +16,7 @@ use super::limits::{LimitFlags, millis};
 use crate::exit::Failure;
 use crate::input::{self, FunctionForm, RowForm, Split, ValueForm, ValueInput, ValueList};
 use crate::output::{Form, ProgressMode};
+use crate::quantity::parse_size;
 use crate::reason::reason;
 
 /// A job as it is described on the command line.
@@ -339,11 +340,6 @@ impl JobArgs {
 /// For `value_parser`: a number that says how many.
 pub(crate) fn parse_count<N: FromStr>(text: &str) -> Result<N, &'static str> {
     text.parse().map_err(|_| "not a whole number of at least 1")
-}
-
-fn parse_size(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse().map_err(|_| "not a size such as 500MB or 2GiB")?;
-    if size.as_u64() == 0 { Err("a size of 0 leaves no room for any child".to_owned()) } else { Ok(size) }
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), &'static str> {

@@ -15,7 +15,6 @@ use std::process::ExitCode;
 
 pub(crate) use self::args::{JobArgs, parse_count};
 pub(crate) use self::function::Target;
-pub(crate) use self::limits::parse_time;
 pub(crate) use self::plan::{Plan, dry_run};
 pub(crate) use self::stream::{Ended, OnInterrupt, Streams};
 use crate::exit::{Failure, INTERRUPTED, TASK_FAILED, say};

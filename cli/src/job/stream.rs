@@ -10,8 +10,8 @@ use super::plan::Plan;
 use super::sink::Sink;
 use crate::exit::Failure;
 use crate::input::InputError;
-use crate::interrupts::Interrupts;
 use crate::output::{Counts, Progress};
+use crate::signals::Signals;
 
 /// Time that tasks have to end after the first Ctrl-C.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(3);
@@ -57,14 +57,14 @@ impl Streams {
         on_interrupt: OnInterrupt,
         lost: impl Future<Output = String>,
     ) -> Result<Ended, Failure> {
-        let mut interrupts = Interrupts::listen()?;
+        let mut signals = Signals::new()?;
         let mut was_interrupted = false;
         let end = tokio::select! {
             end = self.sink.take_all(job.outcomes()) => end?,
             why = lost => return Err(Failure::Lost(why)),
-            () = interrupts.next() => { was_interrupted = true; None }
+            () = signals.next() => { was_interrupted = true; None }
         };
-        let end = if was_interrupted { self.interrupted(job, on_interrupt, interrupts).await } else { end };
+        let end = if was_interrupted { self.interrupted(job, on_interrupt, signals).await } else { end };
         let counts = self.sink.finish().await?;
         // The reader may wait for input for ever, of which nothing is wanted any more.
         let is_stopped = end.as_ref().is_none_or(|end| !end.stopped.is_empty());
@@ -76,7 +76,7 @@ impl Streams {
         &mut self,
         job: &Job,
         on_interrupt: OnInterrupt,
-        mut interrupts: Interrupts,
+        mut signals: Signals,
     ) -> Option<JobEnd> {
         self.feeder.abort();
         if on_interrupt == OnInterrupt::Leave {
@@ -88,7 +88,7 @@ impl Streams {
         };
         tokio::select! {
             end = tokio::time::timeout(INTERRUPT_GRACE, rest) => end.ok()?.ok()?,
-            () = interrupts.next() => None,
+            () = signals.next() => None,
         }
     }
 }

@@ -7,7 +7,8 @@ use clap::Args;
 use poolmap_client::Backend;
 
 use crate::exit::Failure;
-use crate::job::{JobArgs, Target, parse_count, parse_time};
+use crate::job::{JobArgs, Target, parse_count};
+use crate::quantity::parse_time;
 use crate::sizing_flags::SizingFlags;
 
 const EXAMPLES: &str = "\

@@ -178,7 +178,7 @@ fn sizes_that_make_no_sense() {
         assert!(said.contains("not a whole number of at least 1"), "{said}");
     }
     insta::assert_snapshot!(refused("f.py:first --max-child-rss 0"), @r"
-    error: invalid value '0' for '--max-child-rss <SIZE>': a size of 0 leaves no room for any child
+    error: invalid value '0' for '--max-child-rss <SIZE>': a size of 0 leaves no room for anything
 
     For more information, try '--help'.
     ");
