@@ -4,11 +4,9 @@
 //! session, and has one keeper beside it, in another. When the worker ends without a word, the keeper kills all that is
 //! left in its session. Whoever has made a session of its own, as daemons do, is left alone.
 
-use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +15,8 @@ use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getsid};
 use poolmap_worker::os;
+
+use crate::this_program;
 
 /// Looks for what is left: processes that are being started while others are killed are found the next time.
 const ROUNDS: u32 = 100;
@@ -68,7 +68,8 @@ impl Keeper {
         }
         let (reader, line) = io::pipe()?;
         let null = OpenOptions::new().write(true).open("/dev/null")?;
-        let pid = start(own, &reader.as_fd().try_clone_to_owned()?.into(), &null)?;
+        let words = ["keeper".into(), "--session".into(), own.to_string().into()];
+        let pid = this_program::start(words, [reader.as_fd(), null.as_fd(), null.as_fd()], false)?;
         Ok(Some(Self { pid, line }))
     }
 
@@ -78,24 +79,4 @@ impl Keeper {
         let _gone = self.line.write_all(b".");
         let _ended = os::wait(self.pid);
     }
-}
-
-fn start(session: Pid, stdin: &File, null: &File) -> io::Result<Pid> {
-    let words = ["poolmap", "keeper", "--session", &session.to_string()];
-    let arguments = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
-    let variables = std::env::vars_os()
-        .map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='))
-        .map(CString::new);
-    let environment = variables.collect::<Result<Vec<_>, _>>()?;
-    let spawn = os::Spawn {
-        program: &os::Program::find(crate::THIS_PROGRAM, None)?,
-        arguments: &arguments,
-        environment: &environment,
-        directory: None,
-        descriptors: &[(stdin.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)],
-        own_group: true,
-        own_session: true,
-        die_with_parent: false,
-    };
-    spawn.start().map_err(|error| error.error)
 }

@@ -11,15 +11,21 @@
 //! ```
 
 mod completions;
+mod connect;
+mod coordinator;
 pub mod cpus;
 mod exit;
 pub mod input;
+mod job;
 mod keeper;
 mod log;
 pub mod output;
+mod quantity;
 mod reason;
 mod run;
+mod signals;
 pub mod sizing_flags;
+mod this_program;
 mod worker;
 
 use std::process::ExitCode;
@@ -28,9 +34,6 @@ use clap::{Parser, Subcommand};
 pub use poolmap_worker::runtime::native::Registry;
 
 use crate::exit::{Failure, report};
-
-/// This program, to be started again as a worker. Its file may have been replaced since; the kernel still knows it.
-const THIS_PROGRAM: &[u8] = b"/proc/self/exe";
 
 /// pool.map for one machine or a thousand: run a function or a command over a list of argument tuples.
 #[derive(Debug, Parser)]
@@ -47,10 +50,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
-    Cpus(cpus::CpusArgs),
-    Completions(completions::CompletionsArgs),
+    Coordinator(coordinator::CoordinatorArgs),
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
+    Cpus(cpus::CpusArgs),
+    Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Keeper(keeper::KeeperArgs),
 }
@@ -74,6 +78,7 @@ pub fn main(registry: Registry) -> ExitCode {
             printed.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }
         Command::Completions(args) => completions::run(&args),
+        Command::Coordinator(args) => coordinator::run(&args),
         Command::Worker(args) => worker::run(args, registry),
         Command::Keeper(args) => Ok(keeper::run(&args)),
     })

@@ -54,6 +54,10 @@ pub(crate) enum Command {
     WorkerGone {
         worker: WorkerId,
     },
+    /// Takes no new job. Answered once no job is left that somebody waits for.
+    Drain {
+        reply: oneshot::Sender<()>,
+    },
     /// Ends everything: streams to workers, and the core itself.
     Stop,
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use poolmap_proto::v1::{Failure, JobSpec, JobStatus, OutcomeRun, TaskChunk, halt};
 use poolmap_scheduler::{Action, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use crate::Config;
@@ -37,6 +37,10 @@ pub(crate) struct Core {
     /// Events that follow from carrying out actions; fed before the next command is taken up.
     follow_ups: Vec<Event>,
     last_id: u64,
+    /// Takes no new job.
+    is_draining: bool,
+    /// Who waits until no job is left.
+    drained: Option<oneshot::Sender<()>>,
 }
 
 /// What came with an event, for the actions that follow from it.
@@ -58,6 +62,8 @@ impl Core {
             deadlines: Deadlines::default(),
             follow_ups: Vec::new(),
             last_id: 0,
+            is_draining: false,
+            drained: None,
         }
     }
 
@@ -76,6 +82,16 @@ impl Core {
                 () = self.clock.reach(deadline) => self.stop_overdue_jobs(),
             }
             self.follow_up();
+            self.tell_drained();
+        }
+    }
+
+    fn tell_drained(&mut self) {
+        if self.is_draining
+            && self.jobs.values().all(Job::is_nobodys_concern)
+            && let Some(drained) = self.drained.take()
+        {
+            let _gone = drained.send(());
         }
     }
 
@@ -104,6 +120,7 @@ impl Core {
             Command::WorkerAttached { hello, outbox, reply } => self.worker_attached(hello, outbox, reply),
             Command::WorkerSaid { worker, message } => self.worker_said(worker, message.kind),
             Command::WorkerGone { worker } => self.worker_gone(worker),
+            Command::Drain { reply } => (self.is_draining, self.drained) = (true, Some(reply)),
             Command::Stop => {}
         }
     }
@@ -111,6 +128,11 @@ impl Core {
     fn submit(&mut self, spec: JobSpec, reply: Reply<JobId>) {
         if spec.function.as_ref().and_then(|function| function.kind.as_ref()).is_none() {
             let _gone = reply.send(Err(Status::invalid_argument("a job needs a function")));
+            return;
+        }
+        if self.is_draining {
+            let _gone =
+                reply.send(Err(Status::unavailable("the coordinator is stopping and takes no new jobs")));
             return;
         }
         let job = JobId(self.new_id());

@@ -52,6 +52,11 @@ impl Job {
         !self.closed && !self.ended
     }
 
+    /// Whether it has ended, and no client waits to read how.
+    pub(crate) fn is_nobodys_concern(&self) -> bool {
+        self.ended && self.spec.detached
+    }
+
     /// Outcomes delivered so far, and how many of them are failures.
     pub(crate) fn done(&self) -> (u64, u64) {
         (self.log.end(), self.failed)

@@ -3,6 +3,7 @@
 //! One task owns all state and runs the scheduler (`core`); the gRPC services (`service`) turn requests into
 //! commands for it and wait for answers. Payloads and values pass through as opaque bytes.
 
+pub mod access;
 mod chunks;
 mod clock;
 mod command;
@@ -12,6 +13,7 @@ mod deadlines;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;
+pub mod listen;
 mod outcomes;
 mod service;
 mod workers;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use poolmap_proto::MAX_MESSAGE_BYTES;
 use poolmap_proto::v1::jobs_server::JobsServer;
 use poolmap_proto::v1::workers_server::WorkersServer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::command::Command;
 pub use crate::service::{JobsService, SLOTS_MAX, WorkersService};
@@ -87,6 +89,15 @@ impl Coordinator {
         let hello_timeout = config.hello_timeout;
         tokio::spawn(core::Core::new(config).run(receiver));
         Self { commands, hello_timeout }
+    }
+
+    /// Takes no new jobs from now on, and waits until those that are there have ended and been read.
+    pub async fn drain(&self) {
+        let (reply, drained) = oneshot::channel();
+        if self.commands.send(Command::Drain { reply }).await.is_ok() {
+            // Where it has ended, nothing runs any more.
+            let _ended = drained.await;
+        }
     }
 
     /// Ends the coordinator: the streams of all workers end, and no request is answered any more.

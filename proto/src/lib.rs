@@ -3,6 +3,7 @@
 //! The contract is the `.proto` files beside this crate; the code here is made from them at build time.
 //! Payloads and values are [`bytes::Bytes`]: decoding a message does not copy them.
 
+pub mod access;
 pub mod transport;
 pub mod window;
 

@@ -1,4 +1,8 @@
-//! The ways to a service of `poolmap.v1`: a Unix socket, or a service in this very process.
+//! The ways to a service of `poolmap.v1`: TCP (with TLS, unless in the clear), a Unix socket, or a service in this very process.
+
+mod dial;
+mod fault;
+mod route;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -10,12 +14,18 @@ use tonic::transport::{Endpoint, Server, Uri};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
+pub use self::fault::{ConnectError, Fault};
+pub use self::route::{InvalidRoute, Route, RouteError};
+
 /// Bytes of a stream on their way before the other end must confirm; the default of 64 KiB would stall large payloads.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// The same for all streams of a connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Bytes of the largest HTTP/2 frame: fewer and larger writes for large payloads.
 const FRAME_BYTES: u32 = 1 << 20;
+
+/// What both ends of a connection with TLS say that they speak.
+pub const ALPN: &[u8] = b"h2";
 
 /// Anything that takes gRPC requests.
 pub type GrpcService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
@@ -58,13 +68,20 @@ impl Transport {
             async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
         });
         // The URI is only a name: the connector above knows the way.
-        let channel = Endpoint::from_static("http://localhost")
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        let channel = endpoint(Endpoint::from_static("http://localhost"))
             .connect_with_connector(connector)
             .await
             .map_err(|error| Unreachable { path: path.to_owned(), reason: with_causes(&error) })?;
-        Ok(Self(BoxCloneSyncService::new(channel.map_err(TransportError))))
+        Ok(Self::over(channel.map_err(TransportError)))
+    }
+
+    fn over<S>(service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = TransportError>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(BoxCloneSyncService::new(service))
     }
 
     /// The service at the other end, for a generated client.
@@ -72,6 +89,12 @@ impl Transport {
     pub fn into_service(self) -> GrpcService {
         self.0
     }
+}
+
+fn endpoint(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
 /// A gRPC server with the same windows as the clients.

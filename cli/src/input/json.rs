@@ -114,7 +114,10 @@ fn message_of(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = message.strip_suffix(&place).unwrap_or(&message);
-    message.replace("EOF while parsing", "the line ends within")
+    message
+        .replace("EOF while parsing", "the line ends within")
+        .replace("expected ident", "a word that JSON does not know")
+        .replace("expected value", "no value begins")
 }
 
 /// The members of a task's object, looked at and dropped.

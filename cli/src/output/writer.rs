@@ -28,6 +28,11 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// A file, or standard output if there is none.
+    pub fn open(path: Option<&Path>) -> Result<Self, OutputError> {
+        path.map_or_else(Self::stdout, Self::file)
+    }
+
     /// Standard output, without a buffer of its own. It is this destination's alone: what else this process prints from
     /// here on, say a native function that runs in it, goes to standard error.
     pub fn stdout() -> Result<Self, OutputError> {

@@ -1,12 +1,10 @@
 //! The cluster with one host: a coordinator in this process, and workers that dial in over a private socket.
 
 use std::collections::HashSet;
-use std::ffi::CString;
 use std::fs::Permissions;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
 use crate::log::Level;
+use crate::this_program;
 
 /// Time that workers have to end by themselves once the job has ended.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
@@ -239,36 +238,20 @@ struct Worker {
 impl Start {
     /// Starts the process. It ends when its connection does; in a session of its own, it leaves Ctrl-C to us.
     fn spawn(&self) -> io::Result<Worker> {
-        let slots = self.slots.to_string();
-        let words: [&[u8]; 10] = [
-            b"poolmap",
-            b"worker",
-            b"--socket",
-            self.socket.as_os_str().as_bytes(),
-            b"--name",
-            self.name.as_bytes(),
-            b"--slots",
-            slots.as_bytes(),
-            b"--log-level",
-            self.log_level.word().as_bytes(),
+        let words = [
+            "worker".into(),
+            "--socket".into(),
+            self.socket.clone().into(),
+            "--name".into(),
+            self.name.clone().into(),
+            "--slots".into(),
+            self.slots.to_string().into(),
+            "--log-level".into(),
+            self.log_level.word().into(),
         ];
-        let arguments = words.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
-        let variables =
-            std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));
-        let environment = variables.map(CString::new).collect::<Result<Vec<_>, _>>()?;
         let null = std::fs::File::open("/dev/null")?;
         let stderr = io::stderr();
-        let spawn = os::Spawn {
-            program: &os::Program::find(crate::THIS_PROGRAM, None)?,
-            arguments: &arguments,
-            environment: &environment,
-            directory: None,
-            descriptors: &[(null.as_fd(), 0), (stderr.as_fd(), 1), (stderr.as_fd(), 2)],
-            own_group: true,
-            own_session: true,
-            die_with_parent: false,
-        };
-        let pid = spawn.start().map_err(|error| error.error)?;
+        let pid = this_program::start(words, [null.as_fd(), stderr.as_fd(), stderr.as_fd()], false)?;
         Ok(Worker { pid, notice: os::exit_notice(pid)? })
     }
 }

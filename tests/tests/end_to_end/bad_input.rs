@@ -57,7 +57,7 @@ fn a_function_that_is_not_there() {
 #[test]
 fn what_names_no_function() {
     insta::assert_snapshot!(refused("f.py"), @"poolmap: 'f.py' names no function: add the function's name: f.py:NAME");
-    insta::assert_snapshot!(refused("f.py:"), @"poolmap: 'f.py:' names no function: a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- f.py:");
+    insta::assert_snapshot!(refused("f.py:"), @"poolmap: 'f.py:' names no function: add the function's name: f.py:NAME");
     insta::assert_snapshot!(refused("gzip"), @"poolmap: 'gzip' names no function: a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- gzip");
     insta::assert_snapshot!(refused("f.py:limit"), @"poolmap: cannot run f.py:limit: 'limit' in f.py is of type int, not a function");
     insta::assert_snapshot!(refused("f.py:os"), @"poolmap: cannot run f.py:os: 'os' in f.py is of type module, not a function");
@@ -112,7 +112,7 @@ fn a_line_that_is_no_task_is_named_after_those_before_it_have_run() {
     let said = lines.iter().map(|line| format!("{line}\n  {}", bad_line(line))).collect::<Vec<_>>().concat();
     insta::assert_snapshot!(said, @r#"
     not json
-      poolmap: jobs.jsonl:3: not JSON: expected ident at column 2
+      poolmap: jobs.jsonl:3: not JSON: a word that JSON does not know at column 2
     5
       poolmap: jobs.jsonl:3: a task is an array of arguments, or an object with args, kwargs, function; this line is a number
     "text"
@@ -128,7 +128,7 @@ fn a_line_that_is_no_task_is_named_after_those_before_it_have_run() {
     {"args":[],"x":1}
       poolmap: jobs.jsonl:3: a task's object has args (array), kwargs (object), function (string) and nothing else: unknown field `x`, expected one of `args`, `kwargs`, `function` at column 14
     [NaN]
-      poolmap: jobs.jsonl:3: not JSON: expected value at column 2
+      poolmap: jobs.jsonl:3: not JSON: no value begins at column 2
     {"function":1}
       poolmap: jobs.jsonl:3: a task's object has args (array), kwargs (object), function (string) and nothing else: invalid type: integer `1`, expected a function's name at column 13
     "#);
@@ -178,7 +178,7 @@ fn sizes_that_make_no_sense() {
         assert!(said.contains("not a whole number of at least 1"), "{said}");
     }
     insta::assert_snapshot!(refused("f.py:first --max-child-rss 0"), @r"
-    error: invalid value '0' for '--max-child-rss <SIZE>': a size of 0 leaves no room for any child
+    error: invalid value '0' for '--max-child-rss <SIZE>': a size of 0 leaves no room for anything
 
     For more information, try '--help'.
     ");
@@ -292,7 +292,7 @@ fn options_that_contradict_each_other() {
     --colsep ( -- echo
       error: invalid value '(' for '--colsep <RE>': regex parse error:
     -- ::: a
-      poolmap: cannot run : the command is empty; give a program to run
+      poolmap: the command is empty; give a program to run
     f.py:first -- echo
       error: the argument '[FUNCTION]' cannot be used with '[COMMAND]...'
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use poolmap_client::{Backend, JobSpec, function};
 use poolmap_worker::runtime::command::template::{Template, values};
 
-use super::args::RunArgs;
+use super::args::JobArgs;
 use super::function::Target;
 use crate::exit::Failure;
 use crate::input::{self, TaskReader};
-use crate::output::{Destination, ProgressMode, Style, Subject, Tags};
+use crate::output::{Destination, Style, Tags};
 
 /// A job ready to be submitted.
 pub(crate) struct Plan {
@@ -19,47 +19,53 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) spec: JobSpec,
     pub(crate) tasks: TaskReader,
+    pub(crate) output: Output,
+}
+
+/// Where results go, and what they look like.
+pub(crate) struct Output {
     pub(crate) destination: Destination,
     pub(crate) style: Style,
     pub(crate) keeps_order: bool,
-    pub(crate) progress: ProgressMode,
 }
 
 impl Plan {
     /// Opens input and output.
-    pub(crate) fn new(args: &RunArgs, target: Target, backend: Backend) -> Result<Self, Failure> {
-        let tasks = open_tasks(args, &target)?;
-        let destination = match args.output_file() {
-            Some(path) => Destination::file(path)?,
-            None => Destination::stdout()?,
-        };
+    pub(crate) fn new(args: &JobArgs, target: Target, backend: Backend) -> Result<Self, Failure> {
+        let (mut spec, tasks) = open(args, target.clone(), backend)?;
+        spec.details = args.has_details();
         let style = Style {
             form: args.form(),
-            subject: if target.is_command() { Subject::Command } else { Subject::Function },
+            subject: target.subject(),
             has_details: args.has_details(),
             tags: args.has_tags().then(|| Arc::new(Tags::default())),
         };
-        let name = target.name.clone();
-        let spec = args.limits().apply(JobSpec {
-            name: name.clone(),
-            function: Some(target.into_message(tasks.columns())),
-            child: Some(args.child_options(backend)?),
-            details: args.has_details(),
-            ..JobSpec::default()
-        });
-        Ok(Self {
-            name,
-            spec,
-            tasks,
-            destination,
+        let output = Output {
+            destination: Destination::open(args.output_file())?,
             style,
             keeps_order: args.keeps_order(),
-            progress: args.progress(),
-        })
+        };
+        Ok(Self { name: target.name, spec, tasks, output })
     }
 }
 
-fn open_tasks(args: &RunArgs, target: &Target) -> Result<TaskReader, Failure> {
+/// What is to be submitted, and the input of its tasks.
+pub(crate) fn open(
+    args: &JobArgs,
+    target: Target,
+    backend: Backend,
+) -> Result<(JobSpec, TaskReader), Failure> {
+    let tasks = open_tasks(args, &target)?;
+    let spec = args.limits().apply(JobSpec {
+        name: target.name.clone(),
+        function: Some(target.into_message(tasks.columns())),
+        child: Some(args.child_options(backend)?),
+        ..JobSpec::default()
+    });
+    Ok((spec, tasks))
+}
+
+fn open_tasks(args: &JobArgs, target: &Target) -> Result<TaskReader, Failure> {
     Ok(if target.is_command() {
         input::command_tasks(&args.value_form(), args.value_input()?)?
     } else {
@@ -68,7 +74,7 @@ fn open_tasks(args: &RunArgs, target: &Target) -> Result<TaskReader, Failure> {
 }
 
 /// Prints what would be run, one task a line, and runs nothing.
-pub(crate) fn dry_run(args: &RunArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn dry_run(args: &JobArgs) -> Result<ExitCode, Failure> {
     let target = args.target()?;
     args.check(&target)?;
     let mut tasks = open_tasks(args, &target)?;

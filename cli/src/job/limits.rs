@@ -9,6 +9,7 @@ use poolmap_client::{Halt, JobSpec, halt};
 
 use super::args::parse_count;
 use crate::exit::Failure;
+use crate::quantity::parse_time;
 
 /// Limits and retries.
 #[derive(Args, Clone, Debug)]
@@ -41,10 +42,6 @@ pub(crate) struct LimitFlags {
     /// Near the end, let idle slots run copies of tasks that take unusually long; the first outcome counts
     #[arg(long)]
     speculate: bool,
-
-    /// A worker process that has not been heard of for TIME is lost, and its tasks run again
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s", allow_hyphen_values = true)]
-    worker_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +55,6 @@ impl LimitFlags {
     /// Time a task may take.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout
-    }
-
-    /// Time after which a silent worker is lost.
-    pub(crate) fn worker_timeout(&self) -> Duration {
-        self.worker_timeout
     }
 
     /// Refuses what contradicts itself.
@@ -131,30 +123,9 @@ pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-/// A time with units, or a bare number of seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let bare = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let time = match bare {
-        Some(time) => time,
-        None => humantime::parse_duration(text)
-            .map_err(|error| format!("{error}; write it as 500ms, 30s, 5m or 2h"))?,
-    };
-    if time.is_zero() { Err("a time of 0 leaves no room for any task".to_owned()) } else { Ok(time) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_units_or_are_seconds() {
-        assert_eq!(parse_time("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(parse_time("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
-        for wrong in ["abc", "0", "0s", "-1", "nan", "inf", "", "1e400"] {
-            assert!(parse_time(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_job_halts_never_or_for_a_number_or_share_of_failures() {

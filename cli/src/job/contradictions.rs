@@ -1,16 +1,16 @@
-//! Options of `poolmap run` that contradict each other: refused before anything runs, naming the options.
+//! Options of a job that contradict each other: refused before anything runs, naming the options.
 
-use super::args::{BackendFlag, RunArgs};
+use super::args::{BackendFlag, JobArgs};
 use super::function::Target;
 use crate::input::ListOrigin;
 use crate::output::Form;
 
 /// The first contradiction, in words for the user.
-pub(crate) fn first(args: &RunArgs, target: &Target) -> Option<&'static str> {
+pub(crate) fn first(args: &JobArgs, target: &Target) -> Option<&'static str> {
     of_children(args, target).or_else(|| of_input_and_output(args, target))
 }
 
-fn of_children(args: &RunArgs, target: &Target) -> Option<&'static str> {
+fn of_children(args: &JobArgs, target: &Target) -> Option<&'static str> {
     let child = &args.child;
     let (is_thread, is_inline) =
         (child.backend == Some(BackendFlag::Thread), child.backend == Some(BackendFlag::Inline));
@@ -36,7 +36,6 @@ fn of_children(args: &RunArgs, target: &Target) -> Option<&'static str> {
             (is_thread || is_inline) && has_timeout,
             "--timeout needs a task that can be stopped alone: use --backend process",
         ),
-        (is_inline && args.workers.get() > 1, "--backend inline has no workers: leave out --workers"),
         (
             !target.is_python() && !child.preload.is_empty(),
             "--preload names Python modules: it is for Python functions",
@@ -45,7 +44,7 @@ fn of_children(args: &RunArgs, target: &Target) -> Option<&'static str> {
     ])
 }
 
-fn of_input_and_output(args: &RunArgs, target: &Target) -> Option<&'static str> {
+fn of_input_and_output(args: &JobArgs, target: &Target) -> Option<&'static str> {
     let input = &args.input;
     let is_table = input.csv || input.tsv;
     let names_columns = is_table || input.colsep.is_some() || target.is_command();

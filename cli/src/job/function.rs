@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use poolmap_client::{Command, Function, NativeFunction, PythonFunction, SourceFile, function};
+use poolmap_worker::runtime::command::template::Template;
 
 use crate::exit::Failure;
+use crate::output::Subject;
 use crate::reason::reason;
 
 /// Names that an error lists before it only counts the others.
@@ -51,6 +53,12 @@ impl Target {
         Self { name, kind: function::Kind::Command(command) }
     }
 
+    /// Refuses a command that cannot be run.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let function::Kind::Command(command) = &self.kind else { return Ok(()) };
+        Template::new(command).map(drop).map_err(|error| Failure::Usage(error.to_string()))
+    }
+
     pub(crate) fn is_native(&self) -> bool {
         matches!(self.kind, function::Kind::Native(_))
     }
@@ -61,6 +69,11 @@ impl Target {
 
     pub(crate) fn is_command(&self) -> bool {
         matches!(self.kind, function::Kind::Command(_))
+    }
+
+    /// Where its results have their value.
+    pub(crate) fn subject(&self) -> Subject {
+        if self.is_command() { Subject::Command } else { Subject::Function }
     }
 
     /// The function as it travels; `columns` are the names that a command's input gave to its values.
@@ -77,8 +90,9 @@ fn has_py_suffix(place: &str) -> bool {
 }
 
 fn not_a_function(text: &str) -> Failure {
-    let hint = if has_py_suffix(text) {
-        format!("add the function's name: {text}:NAME")
+    let place = text.trim_end_matches(':');
+    let hint = if has_py_suffix(place) {
+        format!("add the function's name: {place}:NAME")
     } else {
         format!(
             "a function is FILE.py:NAME, MODULE:NAME or native:NAME; a command goes after --: poolmap run -- {text}"

@@ -1,0 +1,40 @@
+//! The flags that say where the coordinator is and how to get in, the same for clients and workers.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use poolmap_proto::access::{self, Access, Role};
+use poolmap_proto::transport::Route;
+
+use crate::exit::Failure;
+
+/// Which coordinator.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Coordinator")]
+pub(crate) struct ConnectFlags {
+    /// Get in with this access file [default: that of the variable `POOLMAP_ACCESS`, else that of this user's coordinator
+    /// on this machine]
+    #[arg(long, value_name = "FILE", conflicts_with = "connect")]
+    access: Option<PathBuf>,
+
+    /// Reach a coordinator that was started with --insecure
+    #[arg(long, value_name = "http://127.0.0.1:PORT", requires = "insecure")]
+    connect: Option<String>,
+
+    /// Speak in the clear, with a coordinator on this machine
+    #[arg(long, requires = "connect")]
+    insecure: bool,
+}
+
+impl ConnectFlags {
+    /// The way to the coordinator for this role.
+    pub(crate) fn route(&self, role: Role) -> Result<Route, Failure> {
+        if let Some(url) = &self.connect {
+            return Route::plain(url).map_err(|error| Failure::Usage(error.to_string()));
+        }
+        let path =
+            access::find(self.access.clone(), role).map_err(|error| Failure::Usage(error.to_string()))?;
+        let access = Access::read(&path, role).map_err(|error| Failure::Usage(error.to_string()))?;
+        Route::tls(&access).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+    }
+}

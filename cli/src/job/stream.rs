@@ -1,0 +1,94 @@
+//! A job that is streamed: tasks go in and outcomes come out until it has ended, or somebody interrupts it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poolmap_client::{Job, JobEnd};
+
+use super::feeder::Feeder;
+use super::plan::Plan;
+use super::sink::Sink;
+use crate::exit::Failure;
+use crate::input::InputError;
+use crate::output::{Counts, Progress};
+use crate::signals::Signals;
+
+/// Time that tasks have to end after the first Ctrl-C.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(3);
+
+/// How a job ended, as far as this side knows.
+pub(crate) struct Ended {
+    pub(crate) counts: Counts,
+    pub(crate) end: Option<JobEnd>,
+    pub(crate) was_interrupted: bool,
+    /// Whether all input could be read.
+    pub(crate) input: Result<(), InputError>,
+}
+
+/// What Ctrl-C and SIGTERM mean for the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnInterrupt {
+    /// It ends: nothing begins any more, and what runs may end, until the second one.
+    Cancel,
+    /// It goes on without this command.
+    Leave,
+}
+
+/// The two directions of a job.
+pub(crate) struct Streams {
+    feeder: Feeder,
+    sink: Sink,
+}
+
+impl Streams {
+    /// Starts both. Call this within a tokio runtime.
+    pub(crate) fn start(plan: Plan, job: &Job, progress: Arc<Progress>) -> Self {
+        let tags = plan.output.style.tags.clone();
+        let sink = Sink::start(plan.output, progress.clone());
+        let feeder = Feeder::start(plan.tasks, job, sink.held_bytes(), tags, progress);
+        Self { feeder, sink }
+    }
+
+    /// Runs until the job has ended, nobody wants its results, it was interrupted, or it cannot go on, which `lost` completes
+    /// to say.
+    pub(crate) async fn run(
+        mut self,
+        job: &Job,
+        on_interrupt: OnInterrupt,
+        lost: impl Future<Output = String>,
+    ) -> Result<Ended, Failure> {
+        let mut signals = Signals::new()?;
+        let mut was_interrupted = false;
+        let end = tokio::select! {
+            end = self.sink.take_all(job.outcomes()) => end?,
+            why = lost => return Err(Failure::Lost(why)),
+            () = signals.next() => { was_interrupted = true; None }
+        };
+        let end = if was_interrupted { self.interrupted(job, on_interrupt, signals).await } else { end };
+        let counts = self.sink.finish().await?;
+        // The reader may wait for input for ever, of which nothing is wanted any more.
+        let is_stopped = end.as_ref().is_none_or(|end| !end.stopped.is_empty());
+        let input = if is_stopped { Ok(()) } else { self.feeder.finish().await? };
+        Ok(Ended { counts, end, was_interrupted, input })
+    }
+
+    async fn interrupted(
+        &mut self,
+        job: &Job,
+        on_interrupt: OnInterrupt,
+        mut signals: Signals,
+    ) -> Option<JobEnd> {
+        self.feeder.abort();
+        if on_interrupt == OnInterrupt::Leave {
+            return None;
+        }
+        let rest = async {
+            job.cancel().await?;
+            self.sink.take_all(job.outcomes()).await
+        };
+        tokio::select! {
+            end = tokio::time::timeout(INTERRUPT_GRACE, rest) => end.ok()?.ok()?,
+            () = signals.next() => None,
+        }
+    }
+}
