@@ -15,7 +15,7 @@ use poolmap_worker::sizing::detect;
 pub(crate) use self::args::RunArgs;
 use self::local::{Local, Shape};
 use crate::exit::Failure;
-use crate::job::{OnInterrupt, Plan, Streams, Target, conclude, dry_run};
+use crate::job::{OnInterrupt, Place, Plan, Streams, Target, conclude, dry_run};
 use crate::log::Level;
 use crate::output::{Progress, ProgressMode};
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Resul
     let target = args.job.target()?;
     args.check(&target)?;
     let shape = shape(args, &target);
-    let plan = Plan::new(&args.job, target, shape.backend)?;
+    let plan = Plan::new(&args.job, target, shape.backend, Place::Here)?;
     let local = Local::start(shape, log_level, registry)?;
     let ended = runtime.block_on(job(plan, args.job.progress(), local));
     // A thread may still wait for input that nobody needs any more.
