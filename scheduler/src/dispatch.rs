@@ -19,10 +19,10 @@ impl Scheduler {
         }
         self.isolate(now, actions);
         self.assign_all(now, actions);
-        let mut lane = self.lanes.next(None);
+        let mut lane = Some(LaneId::default());
         while let Some(id) = lane {
             self.use_idle_slots(now, id, actions);
-            lane = self.lanes.next(lane);
+            lane = self.lanes.next(id);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The attached workers, those of each class ordered by load.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::classes::{ClassId, Classes};
 use crate::event::{BatchId, WorkerId};
@@ -87,8 +87,8 @@ impl Class {
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
     by_id: HashMap<WorkerId, Worker, FixedHasher>,
-    /// Classes that have workers.
-    classes: BTreeMap<ClassId, Class>,
+    /// Classes that have workers, in order. They are few: a walk through all is fast, and nothing if there is one.
+    classes: Vec<(ClassId, Class)>,
 }
 
 impl Workers {
@@ -114,7 +114,7 @@ impl Workers {
     }
 
     fn those(&self, may_use: impl Fn(ClassId) -> bool) -> impl Iterator<Item = &Class> {
-        self.classes.iter().filter(move |(id, _)| may_use(**id)).map(|(_, class)| class)
+        self.classes.iter().filter(move |(id, _)| may_use(*id)).map(|(_, class)| class)
     }
 
     /// The open worker with the least load of some classes.
@@ -134,14 +134,12 @@ impl Workers {
     /// Detaches a worker and returns what it held.
     pub(crate) fn leave(&mut self, id: WorkerId) -> Option<Worker> {
         let worker = self.by_id.remove(&id)?;
-        if let Some(class) = self.classes.get_mut(&worker.class) {
+        if let Some(class) = find(&mut self.classes, worker.class) {
             class.remove(id, &worker);
             class.slots -= u64::from(worker.slots);
             class.workers -= 1;
-            if class.workers == 0 {
-                self.classes.remove(&worker.class);
-            }
         }
+        self.classes.retain(|(_, class)| class.workers > 0);
         Some(worker)
     }
 
@@ -153,10 +151,14 @@ impl Workers {
     }
 
     fn enter(&mut self, id: WorkerId, worker: Worker) {
-        let class = self.classes.entry(worker.class).or_default();
-        class.workers += 1;
-        class.slots += u64::from(worker.slots);
-        class.add(id, &worker);
+        if let Err(place) = self.classes.binary_search_by_key(&worker.class, |(id, _)| *id) {
+            self.classes.insert(place, (worker.class, Class::default()));
+        }
+        if let Some(class) = find(&mut self.classes, worker.class) {
+            class.workers += 1;
+            class.slots += u64::from(worker.slots);
+            class.add(id, &worker);
+        }
         self.by_id.insert(id, worker);
     }
 
@@ -210,7 +212,7 @@ impl Workers {
     }
 
     pub(crate) fn reserved(&self) -> usize {
-        self.classes.values().map(|class| class.reserved.len()).sum()
+        self.classes.iter().map(|(_, class)| class.reserved.len()).sum()
     }
 
     /// Closes a worker for good. Returns what it holds, or `None` if it is unknown or was closed before.
@@ -252,7 +254,7 @@ impl Workers {
 
     fn update(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) {
         let Some(worker) = self.by_id.get_mut(&id) else { return };
-        let Some(class) = self.classes.get_mut(&worker.class) else { return };
+        let Some(class) = find(&mut self.classes, worker.class) else { return };
         class.remove(id, worker);
         change(worker);
         class.add(id, worker);
@@ -262,6 +264,11 @@ impl Workers {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, u32, &Worker)> {
         self.by_id.iter().map(|(&id, worker)| (id, worker.slots, worker))
     }
+}
+
+fn find(classes: &mut [(ClassId, Class)], id: ClassId) -> Option<&mut Class> {
+    let place = classes.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+    classes.get_mut(place).map(|(_, class)| class)
 }
 
 #[cfg(test)]
