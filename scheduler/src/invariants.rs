@@ -177,8 +177,8 @@ impl Scheduler {
             let of_job = self.batches.values().filter(|batch| batch.job == *id);
             let watched = of_job.filter(|batch| may_become_late(batch, job)).count();
             ensure(watched == job.watched.len(), || format!("{id:?} has {watched} tasks to watch"))?;
-            let lane = self.lanes.get(job.lane);
-            let listed = lane.is_some_and(|lane| lane.alone.contains(&(Reverse(job.share.priority()), *id)));
+            let place = (Reverse(job.share.priority()), *id);
+            let listed = self.lanes.get(job.lane).is_some_and(|lane| lane.alone.contains(&place));
             ensure(listed == job.is_ready_alone(), || format!("{id:?} waits for an empty worker or not"))
         })
     }

@@ -119,7 +119,8 @@ impl Lanes {
     /// The lane, and the job in it, that has the first claim to a worker of its own, but for some lanes.
     pub(crate) fn first_alone(&self, passed: &[LaneId]) -> Option<(LaneId, Reverse<i32>, JobId)> {
         let open = self.iter().filter(|(id, _)| !passed.contains(id));
-        let waiting = open.filter_map(|(id, lane)| lane.alone.first().map(|&(priority, job)| (priority, job, id)));
+        let waiting =
+            open.filter_map(|(id, lane)| lane.alone.first().map(|&(priority, job)| (priority, job, id)));
         waiting.min().map(|(priority, job, id)| (id, priority, job))
     }
 
@@ -151,6 +152,7 @@ impl Lanes {
     pub(crate) fn floor_ns(&self, id: LaneId, priority: i32) -> u128 {
         let Some(lane) = self.get(id) else { return 0 };
         let busy = self.sharing(lane).filter_map(|other| other.fairness.busy_floor_ns(priority)).min();
-        busy.or_else(|| self.sharing(lane).filter_map(|other| other.fairness.floor_ns(priority)).max()).unwrap_or(0)
+        busy.or_else(|| self.sharing(lane).filter_map(|other| other.fairness.floor_ns(priority)).max())
+            .unwrap_or(0)
     }
 }

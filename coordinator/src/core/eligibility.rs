@@ -1,5 +1,7 @@
 //! Which workers may run which jobs, and what operators ask about workers.
 
+use std::time::Duration;
+
 use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
 use poolmap_proto::v1::{Drain, Hello, JobEnded, WorkerState, WorkerStatus};
 use poolmap_scheduler::{ClassId, Event, JobId, WorkerId};
@@ -43,8 +45,8 @@ impl Core {
     /// them is ever out of place.
     fn reclass(&mut self, changed: Vec<(WorkerId, ClassId)>) {
         self.limit_jobs();
-        let changes = changed.into_iter().map(|(worker, class)| Event::WorkerClassed { worker, class });
-        self.follow_ups.extend(changes);
+        let classed = changed.into_iter().map(|(worker, class)| Event::WorkerClassed { worker, class });
+        self.follow_ups.extend(classed);
         if self.roster.forget_classes() {
             self.limit_jobs();
         }
@@ -126,7 +128,7 @@ fn worker_status(
     worker: WorkerId,
     member: &Member,
     tasks: u64,
-    silence: std::time::Duration,
+    silence: Duration,
 ) -> WorkerStatus {
     let state = if member.is_draining { WorkerState::Draining } else { WorkerState::Ready };
     let hello = member.hello.clone();
@@ -164,11 +166,9 @@ fn reasons(job: &Job) -> String {
             reasons.push(reason);
         }
     }
-    let more = reasons.len().saturating_sub(REASONS_MAX);
-    reasons.truncate(REASONS_MAX);
-    let mut text = reasons.join("\n");
-    if more > 0 {
-        text.push_str(&format!("\nand {more} more"));
+    let told = reasons.get(..REASONS_MAX).unwrap_or(&reasons).join("\n");
+    match reasons.len().saturating_sub(REASONS_MAX) {
+        0 => told,
+        more => format!("{told}\nand {more} more"),
     }
-    text
 }
