@@ -1,6 +1,6 @@
 //! The one file of this crate that reads a clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use poolmap_scheduler::Time;
 
@@ -18,6 +18,12 @@ impl Clock {
     /// Now, for the scheduler.
     pub(crate) fn now(&self) -> Time {
         Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The time of day, in milliseconds since 1970, for people.
+    pub(crate) fn wall_ms() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Waits until a moment; for ever if there is none.

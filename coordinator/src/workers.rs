@@ -56,6 +56,16 @@ impl Workers {
         self.workers.get_mut(&worker).map(|worker| worker.last_heard = now).is_some()
     }
 
+    /// When a worker was last heard of.
+    pub(crate) fn last_heard(&self, worker: WorkerId) -> Option<Time> {
+        self.workers.get(&worker).map(|worker| worker.last_heard)
+    }
+
+    /// A worker gets no more of a job; `true` if it had been told of it.
+    pub(crate) fn forget_job(&mut self, worker: WorkerId, job: JobId) -> bool {
+        self.workers.get_mut(&worker).is_some_and(|worker| worker.jobs.remove(&job))
+    }
+
     pub(crate) fn name(&self, worker: WorkerId) -> &str {
         self.workers.get(&worker).map_or("", |worker| &worker.name)
     }

@@ -25,6 +25,7 @@ impl Core {
         let worker = WorkerId(self.new_id());
         let slots = hello.slots;
         tracing::debug!(worker = worker.0, name = hello.name, slots, "a worker attached");
+        let class = self.enrol(worker, &hello);
         self.workers.attach(worker, hello, outbox, self.clock.now());
         let interval = self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT;
         let heartbeat_interval_ms = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
@@ -33,7 +34,7 @@ impl Core {
             ToWorker::Welcome(Welcome { worker_id: worker.0, heartbeat_interval_ms, ..Welcome::default() }),
         );
         let _gone = reply.send(Ok(worker));
-        self.feed(Event::WorkerJoined { worker, slots }, Report::Nothing);
+        self.feed(Event::WorkerJoined { worker, slots, class }, Report::Nothing);
     }
 
     pub(super) fn worker_said(&mut self, worker: WorkerId, said: Option<FromWorker>) {
@@ -58,8 +59,10 @@ impl Core {
                     Report::Death { worker, cause: out_of_memory() },
                 );
             }
-            Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
-            Some(FromWorker::Draining(_)) => self.feed(Event::WorkerDraining { worker }, Report::Nothing),
+            Some(FromWorker::JobRejected(rejected)) => {
+                self.rejected(worker, JobId(rejected.job_id), rejected.error);
+            }
+            Some(FromWorker::Draining(_)) => self.worker_draining(worker),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
         }
         if self.scheduler.ignored().wrong > wrong {
@@ -90,21 +93,11 @@ impl Core {
         self.feed(Event::Crashed { worker, batch, offset }, Report::Death { worker, cause });
     }
 
-    pub(super) fn rejected(&mut self, job: JobId, error: String) {
-        let Some(entry) = self.jobs.get_mut(&job) else { return };
-        entry.closed = true;
-        // An empty reason would say that the job ran.
-        let said_nothing = || "a worker cannot run its function, and did not say why".to_owned();
-        entry.reject(if error.is_empty() { said_nothing() } else { error });
-        self.workers.end_job(job);
-        self.feed(Event::JobCancelled { job, kills_running: true }, Report::Nothing);
-        self.settle(job);
-    }
-
     pub(super) fn worker_gone(&mut self, worker: WorkerId) {
         if self.workers.detach(worker) {
             tracing::debug!(worker = worker.0, "a worker is gone");
             self.feed(Event::WorkerLeft { worker, is_blamed: true }, Report::Nothing);
+            self.strike_off(worker);
         }
     }
 

@@ -20,7 +20,7 @@ use tonic::Status;
 
 use super::{Core, Report};
 use crate::Config;
-use crate::command::{Command, Reply};
+use crate::command::{Command, Outcomes, Reply};
 use crate::outcomes;
 
 /// Tasks of the job, in two chunks.
@@ -151,9 +151,9 @@ impl Trial {
     fn outcomes(&mut self) -> (Vec<OutcomeRun>, JobEnd) {
         let (mut runs, mut cursor, job) = (Vec::new(), 0, self.job);
         loop {
-            let answer = ask(&mut self.core, |reply| Command::Outcomes { job, cursor, reply });
+            let answer = ask(&mut self.core, |reply| Command::Outcomes { job, position: cursor, reply });
             assert!(answer.is_some(), "the job does not end: {runs:?}");
-            let Some(answer) = answer else { return (runs, JobEnd::default()) };
+            let Some(Outcomes::Here(answer)) = answer else { return (runs, JobEnd::default()) };
             runs.extend(answer.runs);
             cursor = answer.cursor;
             if let Some(end) = answer.end {

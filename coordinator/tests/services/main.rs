@@ -9,8 +9,10 @@
 
 mod attaching;
 mod batches;
+mod clients;
 mod faults;
 mod jobs;
 mod model;
+mod placing;
 mod pressure;
 mod taking_back;

@@ -182,13 +182,25 @@ impl Job {
 
     /// What the first answer from `cursor` on says.
     pub(crate) async fn outcomes_at(&mut self, cursor: u64) -> Result<OutcomesResponse, Status> {
-        let mut stream = self.read_from(cursor).await;
+        let request = OutcomesRequest { job_id: self.id, cursor };
+        let mut stream = soon(self.jobs.outcomes(tokio_stream::once(request))).await?.into_inner();
         Ok(soon(stream.message()).await?.unwrap())
     }
 
-    /// Reads to the end.
+    /// Opens a stream of outcomes, and a way to confirm them.
+    pub(crate) async fn read_confirming(
+        &mut self,
+        cursor: u64,
+    ) -> (Streaming<OutcomesResponse>, mpsc::Sender<OutcomesRequest>) {
+        let (confirm, requests) = mpsc::channel(8);
+        confirm.send(OutcomesRequest { job_id: self.id, cursor }).await.unwrap();
+        let stream = soon(self.jobs.outcomes(ReceiverStream::new(requests))).await.unwrap().into_inner();
+        (stream, confirm)
+    }
+
+    /// Reads to the end, and confirms each answer.
     pub(crate) async fn finish(&mut self) -> Finished {
-        let mut stream = self.read_from(0).await;
+        let (mut stream, confirm) = self.read_confirming(0).await;
         let mut outcomes = BTreeMap::new();
         let mut cursor = 0;
         loop {
@@ -197,6 +209,7 @@ impl Job {
                 cursor += take_run(&run, &mut outcomes);
             }
             assert_eq!(answer.cursor, cursor, "a cursor counts outcomes");
+            soon(confirm.send(OutcomesRequest { job_id: self.id, cursor })).await.unwrap();
             if let Some(end) = answer.end {
                 assert!(soon(stream.message()).await.unwrap().is_none());
                 return Finished { outcomes, end };
