@@ -70,8 +70,7 @@ enum Command {
     Workers(workers::WorkersArgs),
     Drain(workers::DrainArgs),
     Coordinator(coordinator::CoordinatorArgs),
-    #[command(hide = true)]
-    Worker(worker::WorkerArgs),
+    Worker(Box<worker::WorkerArgs>),
     Cpus(cpus::CpusArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
@@ -108,7 +107,7 @@ pub fn main(registry: Registry) -> ExitCode {
         }
         Command::Completions(args) => completions::run(&args),
         Command::Coordinator(args) => coordinator::run(&args),
-        Command::Worker(args) => worker::run(args, registry),
+        Command::Worker(args) => worker::run(&args, registry),
         Command::Keeper(args) => Ok(keeper::run(&args)),
     })
 }
