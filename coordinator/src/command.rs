@@ -1,11 +1,11 @@
 //! What the services ask of the core.
 
-use poolmap_proto::v1::{
-    CoordinatorMessage, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage,
-};
-use poolmap_scheduler::{JobId, WorkerId};
-use tokio::sync::{mpsc, oneshot};
+use poolmap_proto::v1::{Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage};
+use poolmap_scheduler::JobId;
+use tokio::sync::oneshot;
 use tonic::Status;
+
+use crate::workers::{Attachment, Outbox};
 
 /// Where an answer goes. A requester that has gone away is no error: the answer is dropped.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Status>>;
@@ -44,15 +44,20 @@ pub(crate) enum Command {
     },
     WorkerAttached {
         hello: Hello,
-        outbox: mpsc::Sender<Result<CoordinatorMessage, Status>>,
-        reply: Reply<WorkerId>,
+        outbox: Outbox,
+        reply: Reply<Attachment>,
     },
     WorkerSaid {
-        worker: WorkerId,
+        stream: Attachment,
         message: WorkerMessage,
     },
-    WorkerGone {
-        worker: WorkerId,
+    /// A worker has ended its stream.
+    WorkerLeft {
+        stream: Attachment,
+    },
+    /// A worker's stream has broken.
+    StreamBroke {
+        stream: Attachment,
     },
     /// Ends everything: streams to workers, and the core itself.
     Stop,

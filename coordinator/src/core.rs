@@ -6,6 +6,7 @@ mod reports;
 pub(crate) mod trial;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use poolmap_proto::v1::{Failure, JobSpec, JobStatus, OutcomeRun, TaskChunk, halt};
 use poolmap_scheduler::{Action, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
@@ -23,6 +24,8 @@ use crate::workers::Workers;
 const DEFAULT_CRASH_LIMIT: u32 = 3;
 /// Heartbeats per time after which a silent worker is lost.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+/// However short that time is, there is something else to do as well.
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// All state of a coordinator.
 pub(crate) struct Core {
@@ -63,20 +66,30 @@ impl Core {
 
     /// Runs until nobody can send commands any more.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut heartbeat = tokio::time::interval(self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT);
+        let mut heartbeat = tokio::time::interval(self.heartbeat_interval());
         loop {
             let (wakeup, deadline) = (self.scheduler.next_wakeup(), self.deadlines.next());
+            let next_return = self.workers.next_return();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Stop) | None => return,
                     Some(command) => self.command(command),
                 },
-                _ = heartbeat.tick() => self.drop_silent_workers(),
+                _ = heartbeat.tick() => {
+                    self.drop_silent_workers();
+                    self.workers.beat();
+                }
+                () = self.clock.reach(next_return) => self.drop_absent_workers(),
                 () = self.clock.reach(wakeup) => self.feed(Event::TimePassed, Report::Nothing),
                 () = self.clock.reach(deadline) => self.stop_overdue_jobs(),
             }
             self.follow_up();
         }
+    }
+
+    /// How often a worker and the coordinator give each other a sign of life.
+    fn heartbeat_interval(&self) -> Duration {
+        (self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT).max(HEARTBEAT_INTERVAL_MIN)
     }
 
     fn follow_up(&mut self) {
@@ -102,8 +115,9 @@ impl Core {
             Command::Cancel { job, reply } => self.cancel(job, reply),
             Command::Status { job, reply } => self.status(job, reply),
             Command::WorkerAttached { hello, outbox, reply } => self.worker_attached(hello, outbox, reply),
-            Command::WorkerSaid { worker, message } => self.worker_said(worker, message.kind),
-            Command::WorkerGone { worker } => self.worker_gone(worker),
+            Command::WorkerSaid { stream, message } => self.worker_said(stream, message),
+            Command::WorkerLeft { stream } => self.worker_left(stream),
+            Command::StreamBroke { stream } => self.stream_broke(stream),
             Command::Stop => {}
         }
     }

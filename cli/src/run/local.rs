@@ -68,8 +68,13 @@ impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
     pub(crate) fn start(shape: Shape, log_level: Level, registry: Registry) -> Result<Self, Failure> {
         let (sender, news) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
-        let config =
-            Config { worker_timeout: shape.worker_timeout, notices: Some(sender), ..Config::default() };
+        let config = Config {
+            worker_timeout: shape.worker_timeout,
+            // Its workers are on this machine: a stream that has broken does not come back.
+            reconnect_grace: Duration::ZERO,
+            notices: Some(sender),
+            ..Config::default()
+        };
         let coordinator = Coordinator::start(config);
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -8,19 +8,15 @@ use futures_util::Stream;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_server::Workers;
 use poolmap_proto::v1::{CoordinatorMessage, Hello, WorkerMessage};
-use poolmap_scheduler::WorkerId;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask;
 use crate::command::Command;
+use crate::workers::{Attachment, unread_max};
 
 /// The most slots that one worker may offer: far above any machine, far below what its bookkeeping here could not bear.
 pub const SLOTS_MAX: u32 = 65_536;
-/// Messages to one worker that may wait for it to read, beside those per slot: requests to take work back, ends of jobs.
-const OUTBOX_BASE: usize = 256;
-/// Per slot: two batches, two requests to take back, and jobs that start and end.
-const OUTBOX_PER_SLOT: usize = 8;
 
 /// The `Workers` service.
 #[derive(Clone, Debug)]
@@ -45,10 +41,11 @@ impl Workers for WorkersService {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut messages = request.into_inner();
         let hello = introduction(&mut messages, self.hello_timeout).await?;
-        let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
-        let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
+        // The welcome comes before all others.
+        let (outbox, inbox) = mpsc::channel(1 + unread_max(hello.slots));
+        let stream = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
         let (dismiss, dismissed) = oneshot::channel();
-        tokio::spawn(listen(worker, messages, dismissed, self.commands.clone()));
+        tokio::spawn(listen(stream, messages, dismissed, self.commands.clone()));
         Ok(Response::new(Outgoing { inbox, dismissed: Some(dismiss) }))
     }
 }
@@ -91,7 +88,7 @@ async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration
 
 /// Passes on what a worker says until its stream has ended, in whichever way, or the worker was dismissed.
 async fn listen(
-    worker: WorkerId,
+    stream: Attachment,
     mut messages: Streaming<WorkerMessage>,
     dismissed: oneshot::Receiver<()>,
     commands: mpsc::Sender<Command>,
@@ -106,15 +103,14 @@ async fn listen(
             said = messages.message() => said,
             () = &mut dismissed => Ok(None),
         };
-        let command = match said {
-            Ok(Some(message)) => Command::WorkerSaid { worker, message },
-            Ok(None) => Command::WorkerGone { worker },
+        let (command, is_last) = match said {
+            Ok(Some(message)) => (Command::WorkerSaid { stream, message }, false),
+            Ok(None) => (Command::WorkerLeft { stream }, true),
             Err(status) => {
-                tracing::debug!(worker = worker.0, %status, "a worker's stream broke");
-                Command::WorkerGone { worker }
+                tracing::debug!(worker = stream.worker.0, %status, "a worker's stream broke");
+                (Command::StreamBroke { stream }, true)
             }
         };
-        let is_last = matches!(command, Command::WorkerGone { .. });
         if commands.send(command).await.is_err() || is_last {
             return;
         }

@@ -1,6 +1,7 @@
 //! A coordinator to test, a client that checks what it gets, and a worker that says what it is told to.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use poolmap_coordinator::{Config, Coordinator};
@@ -112,7 +113,9 @@ impl Cluster {
         let mut messages =
             soon(self.workers().await.attach(ReceiverStream::new(outgoing))).await?.into_inner();
         match soon(messages.message()).await?.and_then(|message: CoordinatorMessage| message.kind) {
-            Some(Kind::Welcome(welcome)) => Ok(Worker { reports, messages, welcome }),
+            Some(Kind::Welcome(welcome)) => {
+                Ok(Worker { reports, messages, welcome, received: AtomicU64::new(0) })
+            }
             other => panic!("a worker was not welcomed but got {other:?}"),
         }
     }
@@ -247,19 +250,34 @@ pub(crate) struct Worker {
     pub(crate) reports: mpsc::Sender<WorkerMessage>,
     messages: Streaming<CoordinatorMessage>,
     pub(crate) welcome: Welcome,
+    /// Messages received; every report confirms them.
+    pub(crate) received: AtomicU64,
 }
 
 impl Worker {
+    /// The next message but for signs of life, or how the stream ended.
+    async fn message(&mut self) -> Result<Option<Kind>, Status> {
+        loop {
+            let message = self.messages.message().await?;
+            let received = self.received.get_mut();
+            *received += u64::from(message.is_some());
+            match message.map(|message| message.kind.unwrap()) {
+                Some(Kind::Heartbeat(_)) => {}
+                kind => return Ok(kind),
+            }
+        }
+    }
+
     /// The next message.
     pub(crate) async fn next(&mut self) -> Kind {
-        soon(self.messages.message()).await.unwrap().unwrap().kind.unwrap()
+        soon(self.message()).await.unwrap().unwrap()
     }
 
     /// The next message, if one comes before everything else that runs here has had its turn.
     pub(crate) async fn try_next(&mut self) -> Option<Kind> {
         tokio::select! {
             biased;
-            message = self.messages.message() => Some(message.unwrap().unwrap().kind.unwrap()),
+            message = self.message() => Some(message.unwrap().unwrap()),
             () = tokio::task::yield_now() => None,
         }
     }
@@ -276,7 +294,8 @@ impl Worker {
     }
 
     pub(crate) async fn say(&self, report: Report) {
-        soon(self.reports.send(WorkerMessage { received: 0, kind: Some(report) })).await.unwrap();
+        let received = self.received.load(Ordering::Relaxed);
+        soon(self.reports.send(WorkerMessage { received, kind: Some(report) })).await.unwrap();
     }
 
     /// Reports outcomes of the next tasks of a batch.
@@ -310,7 +329,7 @@ impl Worker {
     /// How its stream ends: with a status, or of itself.
     pub(crate) async fn end(&mut self) -> Option<Status> {
         loop {
-            match soon(self.messages.message()).await {
+            match soon(self.message()).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(status) => return Some(status),
