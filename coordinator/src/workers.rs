@@ -4,6 +4,7 @@
 //! that it comes back with.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +12,37 @@ use poolmap_proto::v1::coordinator_message::Kind;
 use poolmap_proto::v1::{CoordinatorMessage, Heartbeat, Hello, JobEnded, Resumption, Welcome};
 use poolmap_proto::window::{Contradiction, Receipts, Window};
 use poolmap_scheduler::{JobId, Time, WorkerId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use crate::clock;
 
-/// Messages to one worker.
-pub(crate) type Outbox = mpsc::Sender<Result<CoordinatorMessage, Status>>;
+/// What a stream carries to its worker. A status ends it.
+pub(crate) type Inbox = mpsc::Receiver<Result<CoordinatorMessage, Status>>;
+/// Resolves once nobody here is interested in a stream any more.
+pub(crate) type Dismissed = oneshot::Receiver<Infallible>;
+
+/// The core's end of one stream. Dropping it ends the stream, and the listening to it: a worker that was thrown out may hang
+/// on, and talk, for ever.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    messages: mpsc::Sender<Result<CoordinatorMessage, Status>>,
+    _listening: oneshot::Sender<Infallible>,
+}
+
+impl Outbox {
+    /// An outbox with room for so many messages, and its other ends.
+    pub(crate) fn new(capacity: usize) -> (Self, Inbox, Dismissed) {
+        let (messages, inbox) = mpsc::channel(capacity);
+        let (listening, dismissed) = oneshot::channel();
+        (Self { messages, _listening: listening }, inbox, dismissed)
+    }
+
+    /// Puts a message or the end on the stream; whether there was room.
+    fn put(&self, message: Result<CoordinatorMessage, Status>) -> bool {
+        self.messages.try_send(message).is_ok()
+    }
+}
 
 /// Messages to one worker that it may not have read or confirmed, beside those per slot: requests to take work back, ends of
 /// jobs, and what is on its way.
@@ -57,7 +82,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Puts a message on the stream, if there is one; whether it had room.
     fn say(&self, message: CoordinatorMessage) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.try_send(Ok(message)).is_ok())
+        self.outbox.as_ref().is_some_and(|outbox| outbox.put(Ok(message)))
     }
 }
 
@@ -109,22 +134,27 @@ impl Workers {
         Attachment { worker, stream: 1 }
     }
 
-    /// Lets a worker go on with a new stream, if it is still attached; the old one ends. `Ok`: what is needed for its welcome,
-    /// after which [`Workers::repeat`] follows.
+    /// Lets a worker go on with a new stream, if it is still attached; the old one ends. Gives what is needed for its welcome,
+    /// after which [`Workers::repeat`] follows; or gives back the outbox.
     pub(crate) fn resume(
         &mut self,
         resume: &Resumption,
         outbox: Outbox,
         now: Time,
-    ) -> Option<(Attachment, u64)> {
+    ) -> Result<(Attachment, u64), Outbox> {
         let worker = WorkerId(resume.worker_id);
-        let entry = self.attached.get_mut(&worker)?;
-        let kept = entry.kept.as_mut().filter(|kept| kept.token == resume.token)?;
-        kept.sent.confirm(resume.received).ok()?;
+        let Some(entry) = self.attached.get_mut(&worker) else { return Err(outbox) };
+        let is_theirs =
+            |kept: &mut Kept| kept.token == resume.token && kept.sent.confirm(resume.received).is_ok();
+        let Some(received) =
+            entry.kept.as_mut().and_then(|kept| is_theirs(kept).then(|| kept.arrived.tell()))
+        else {
+            return Err(outbox);
+        };
         entry.stream += 1;
         entry.outbox = Some(outbox);
         entry.last_heard = now;
-        Some((Attachment { worker, stream: entry.stream }, kept.arrived.tell()))
+        Ok((Attachment { worker, stream: entry.stream }, received))
     }
 
     /// Says again what a worker that has come back has not received.
@@ -134,7 +164,7 @@ impl Workers {
         let confirmed = kept.sent.sent() - kept.sent.unconfirmed() as u64;
         for message in (confirmed + 1..).map_while(|number| kept.sent.get(number)) {
             // There is room for all that may be unconfirmed; a stream that has broken again is noticed elsewhere.
-            let _broken = outbox.try_send(Ok(message.clone()));
+            outbox.put(Ok(message.clone()));
         }
     }
 
@@ -263,7 +293,7 @@ impl Workers {
     /// Ends a worker's stream with a reason.
     pub(crate) fn refuse(&mut self, worker: WorkerId, status: Status) {
         if let Some(outbox) = self.attached.get(&worker).and_then(|entry| entry.outbox.as_ref()) {
-            let _full = outbox.try_send(Err(status));
+            outbox.put(Err(status));
         }
         self.unreachable.push(worker);
     }

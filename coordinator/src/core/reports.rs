@@ -27,23 +27,31 @@ impl Core {
             let _gone = reply.send(Err(refusal(&hello)));
             return;
         }
-        if let Some(resume) = &hello.resume
-            && let Some((stream, received)) = self.workers.resume(resume, outbox.clone(), self.clock.now())
-        {
-            tracing::info!(worker = stream.worker.0, name = hello.name, "a worker is back");
-            self.welcome(stream.worker, Welcome { resumed: true, received, ..Welcome::default() });
-            self.workers.repeat(stream.worker);
-            let _gone = reply.send(Ok(stream));
-            return;
-        }
+        let resumed = match &hello.resume {
+            Some(resume) => self.workers.resume(resume, outbox, self.clock.now()),
+            None => Err(outbox),
+        };
+        let stream = match resumed {
+            Ok((stream, received)) => {
+                tracing::info!(worker = stream.worker.0, name = hello.name, "a worker is back");
+                self.welcome(stream.worker, Welcome { resumed: true, received, ..Welcome::default() });
+                self.workers.repeat(stream.worker);
+                stream
+            }
+            Err(outbox) => self.worker_joined(hello, outbox),
+        };
+        let _gone = reply.send(Ok(stream));
+    }
+
+    fn worker_joined(&mut self, hello: Hello, outbox: Outbox) -> Attachment {
         let (worker, slots) = (WorkerId(self.new_id()), hello.slots);
         tracing::debug!(worker = worker.0, name = hello.name, slots, "a worker attached");
         let token = (!self.config.reconnect_grace.is_zero()).then(new_token);
         let welcome = Welcome { token: token.clone().unwrap_or_default(), ..Welcome::default() };
         let stream = self.workers.attach(worker, hello, token, outbox, self.clock.now());
         self.welcome(worker, welcome);
-        let _gone = reply.send(Ok(stream));
         self.feed(Event::WorkerJoined { worker, slots }, Report::Nothing);
+        stream
     }
 
     fn welcome(&mut self, worker: WorkerId, welcome: Welcome) {

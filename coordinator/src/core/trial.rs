@@ -10,19 +10,18 @@ use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
 use poolmap_proto::v1::function::Kind as FunctionKind;
 use poolmap_proto::v1::worker_message::Kind as FromWorker;
 use poolmap_proto::v1::{
-    BatchOutcomes, CoordinatorMessage, Function, Halt, Hello, JobEnd, JobSpec, NativeFunction, OutcomeRun,
-    Returned, TaskChunk, WorkerMessage, halt,
+    BatchOutcomes, Function, Halt, Hello, JobEnd, JobSpec, NativeFunction, OutcomeRun, Returned, TaskChunk,
+    WorkerMessage, halt,
 };
 use poolmap_scheduler::{Event, JobId};
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot};
-use tonic::Status;
+use tokio::sync::oneshot;
 
 use super::{Core, Report};
 use crate::Config;
 use crate::command::{Command, Reply};
 use crate::outcomes;
-use crate::workers::Attachment;
+use crate::workers::{Attachment, Inbox, Outbox};
 
 /// Tasks of the job, in two chunks.
 const CHUNKS: [u32; 2] = [24, 16];
@@ -41,8 +40,6 @@ pub(crate) fn play(mut script: &[u8]) {
     }
     trial.finish();
 }
-
-type Inbox = mpsc::Receiver<Result<CoordinatorMessage, Status>>;
 
 struct Trial {
     core: Core,
@@ -72,7 +69,7 @@ impl Trial {
     }
 
     fn attach(&mut self, hello: Hello) -> Option<(Attachment, Inbox)> {
-        let (outbox, inbox) = mpsc::channel(OUTBOX);
+        let (outbox, inbox, _dismissed) = Outbox::new(OUTBOX);
         let stream = ask(&mut self.core, |reply| Command::WorkerAttached { hello, outbox, reply });
         stream.map(|stream| (stream, inbox))
     }

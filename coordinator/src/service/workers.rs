@@ -1,19 +1,17 @@
 //! What workers attach to.
 
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::Stream;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_server::Workers;
 use poolmap_proto::v1::{CoordinatorMessage, Hello, WorkerMessage};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask;
 use crate::command::Command;
-use crate::workers::{Attachment, unread_max};
+use crate::workers::{Attachment, Dismissed, Outbox, unread_max};
 
 /// The most slots that one worker may offer: far above any machine, far below what its bookkeeping here could not bear.
 pub const SLOTS_MAX: u32 = 65_536;
@@ -33,7 +31,7 @@ impl WorkersService {
 
 #[tonic::async_trait]
 impl Workers for WorkersService {
-    type AttachStream = Outgoing;
+    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
 
     async fn attach(
         &self,
@@ -42,33 +40,10 @@ impl Workers for WorkersService {
         let mut messages = request.into_inner();
         let hello = introduction(&mut messages, self.hello_timeout).await?;
         // The welcome comes before all others.
-        let (outbox, inbox) = mpsc::channel(1 + unread_max(hello.slots));
+        let (outbox, inbox, dismissed) = Outbox::new(1 + unread_max(hello.slots));
         let stream = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
-        let (dismiss, dismissed) = oneshot::channel();
         tokio::spawn(listen(stream, messages, dismissed, self.commands.clone()));
-        Ok(Response::new(Outgoing { inbox, dismissed: Some(dismiss) }))
-    }
-}
-
-/// What the core says to one worker. Its end ends the listening, too: a worker that was dismissed may hang on for ever.
-#[derive(Debug)]
-pub struct Outgoing {
-    inbox: mpsc::Receiver<Result<CoordinatorMessage, Status>>,
-    /// Told when the core has ended the stream. A peer that drops it ends its own side, too, after what it has said.
-    dismissed: Option<oneshot::Sender<()>>,
-}
-
-impl Stream for Outgoing {
-    type Item = Result<CoordinatorMessage, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.inbox.poll_recv(context);
-        if let Poll::Ready(None | Some(Err(_))) = next
-            && let Some(dismissed) = self.dismissed.take()
-        {
-            let _gone = dismissed.send(());
-        }
-        next
+        Ok(Response::new(ReceiverStream::new(inbox)))
     }
 }
 
@@ -90,18 +65,13 @@ async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration
 async fn listen(
     stream: Attachment,
     mut messages: Streaming<WorkerMessage>,
-    dismissed: oneshot::Receiver<()>,
+    mut dismissed: Dismissed,
     commands: mpsc::Sender<Command>,
 ) {
-    let mut dismissed = pin!(async {
-        if dismissed.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    });
     loop {
         let said = tokio::select! {
             said = messages.message() => said,
-            () = &mut dismissed => Ok(None),
+            _ = &mut dismissed => return,
         };
         let (command, is_last) = match said {
             Ok(Some(message)) => (Command::WorkerSaid { stream, message }, false),

@@ -13,4 +13,6 @@ mod faults;
 mod jobs;
 mod model;
 mod pressure;
+mod returning;
 mod taking_back;
+mod wire;

@@ -1,6 +1,7 @@
 //! A coordinator to test, a client that checks what it gets, and a worker that says what it is told to.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Status, Streaming};
+
+use crate::wire::Wire;
 
 /// Far more than anything here takes; a test that waits for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,11 +55,13 @@ pub(crate) enum Way {
 pub(crate) struct Cluster {
     pub(crate) coordinator: Coordinator,
     socket: Option<TempDir>,
+    /// What lies before the socket, for those that use it.
+    wire: Option<Wire>,
 }
 
 impl Cluster {
     pub(crate) fn start(config: Config) -> Self {
-        Self { coordinator: Coordinator::start(config), socket: None }
+        Self { coordinator: Coordinator::start(config), socket: None, wire: None }
     }
 
     pub(crate) fn reached_by(way: Way, config: Config) -> Self {
@@ -73,16 +78,33 @@ impl Cluster {
         cluster
     }
 
+    /// A coordinator at the other end of a wire that can be cut.
+    pub(crate) fn over_a_wire(config: Config) -> Self {
+        let mut cluster = Self::reached_by(Way::UnixSocket, config);
+        cluster.wire = cluster.path().map(Wire::to);
+        cluster
+    }
+
+    /// Breaks all connections over the wire.
+    pub(crate) fn cut(&self) {
+        self.wire.as_ref().unwrap().cut();
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        self.socket.as_ref().map(|folder| folder.path().join("socket"))
+    }
+
     pub(crate) async fn jobs(&self) -> JobsClient<GrpcService> {
-        JobsClient::new(match &self.socket {
-            Some(folder) => Transport::unix(&folder.path().join("socket")).await.unwrap().into_service(),
+        JobsClient::new(match self.path() {
+            Some(path) => Transport::unix(&path).await.unwrap().into_service(),
             None => Transport::in_process(self.coordinator.jobs()).into_service(),
         })
     }
 
     pub(crate) async fn workers(&self) -> WorkersClient<GrpcService> {
-        WorkersClient::new(match &self.socket {
-            Some(folder) => Transport::unix(&folder.path().join("socket")).await.unwrap().into_service(),
+        let wire = self.wire.as_ref().map(Wire::path);
+        WorkersClient::new(match wire.or_else(|| self.path()) {
+            Some(path) => Transport::unix(&path).await.unwrap().into_service(),
             None => Transport::in_process(self.coordinator.workers()).into_service(),
         })
     }
@@ -109,12 +131,14 @@ impl Cluster {
 
     pub(crate) async fn attach(&self, hello: Hello) -> Result<Worker, Status> {
         let (reports, outgoing) = mpsc::channel(64);
+        let before = hello.resume.as_ref().map_or(0, |resume| resume.received);
         reports.send(WorkerMessage { received: 0, kind: Some(Report::Hello(hello)) }).await.unwrap();
         let mut messages =
             soon(self.workers().await.attach(ReceiverStream::new(outgoing))).await?.into_inner();
         match soon(messages.message()).await?.and_then(|message: CoordinatorMessage| message.kind) {
             Some(Kind::Welcome(welcome)) => {
-                Ok(Worker { reports, messages, welcome, received: AtomicU64::new(0) })
+                let received = AtomicU64::new(if welcome.resumed { before } else { 0 });
+                Ok(Worker { reports, messages, welcome, received })
             }
             other => panic!("a worker was not welcomed but got {other:?}"),
         }
@@ -294,8 +318,23 @@ impl Worker {
     }
 
     pub(crate) async fn say(&self, report: Report) {
-        let received = self.received.load(Ordering::Relaxed);
-        soon(self.reports.send(WorkerMessage { received, kind: Some(report) })).await.unwrap();
+        soon(self.reports.send(self.message_of(report))).await.unwrap();
+    }
+
+    /// A report as it goes out.
+    pub(crate) fn message_of(&self, report: Report) -> WorkerMessage {
+        WorkerMessage { received: self.received.load(Ordering::Relaxed), kind: Some(report) }
+    }
+
+    /// How many of its reports the coordinator says it has received, when it next says so.
+    pub(crate) async fn confirmation(&mut self) -> u64 {
+        loop {
+            let message = soon(self.messages.message()).await.unwrap().unwrap();
+            *self.received.get_mut() += 1;
+            if message.received > 0 {
+                return message.received;
+            }
+        }
     }
 
     /// Reports outcomes of the next tasks of a batch.
