@@ -42,6 +42,11 @@ pub(crate) fn after_ms(moment: Time, ms: u64) -> Time {
     Time(moment.0.saturating_add(ms.saturating_mul(1_000_000)))
 }
 
+/// A moment some time after another.
+pub(crate) fn after(moment: Time, time: Duration) -> Time {
+    Time(moment.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+}
+
 /// How much time lies between two readings.
 pub(crate) fn between(earlier: Time, later: Time) -> Duration {
     Duration::from_nanos(later.0.saturating_sub(earlier.0))

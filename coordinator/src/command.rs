@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use poolmap_proto::v1::{
-    CoordinatorMessage, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage, WorkerStatus,
+    Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage, WorkerStatus,
 };
-use poolmap_scheduler::{JobId, WorkerId};
-use tokio::sync::{mpsc, oneshot};
+use poolmap_scheduler::JobId;
+use tokio::sync::oneshot;
 use tonic::Status;
 
 use crate::spill::Frame;
+use crate::workers::{Attachment, Outbox};
 
 /// Where an answer goes. A requester that has gone away is no error: the answer is dropped.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Status>>;
@@ -70,15 +71,20 @@ pub(crate) enum Command {
     },
     WorkerAttached {
         hello: Hello,
-        outbox: mpsc::Sender<Result<CoordinatorMessage, Status>>,
-        reply: Reply<WorkerId>,
+        outbox: Outbox,
+        reply: Reply<Attachment>,
     },
     WorkerSaid {
-        worker: WorkerId,
+        stream: Attachment,
         message: WorkerMessage,
     },
-    WorkerGone {
-        worker: WorkerId,
+    /// A worker has ended its stream.
+    WorkerLeft {
+        stream: Attachment,
+    },
+    /// A worker's stream has broken.
+    StreamBroke {
+        stream: Attachment,
     },
     ListWorkers {
         reply: Reply<Vec<WorkerStatus>>,

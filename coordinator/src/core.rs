@@ -9,6 +9,7 @@ mod reports;
 pub(crate) mod trial;
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use poolmap_proto::v1::{Failure, OutcomeRun};
 use poolmap_scheduler::{Action, Event, JobId, Scheduler, WorkerId};
@@ -26,6 +27,8 @@ use crate::workers::Workers;
 
 /// Heartbeats per time after which a silent worker is lost.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+/// However short that time is, there is something else to do as well.
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// All state of a coordinator.
 pub(crate) struct Core {
@@ -81,18 +84,23 @@ impl Core {
 
     /// Runs until nobody can send commands any more.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut heartbeat = tokio::time::interval(self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT);
+        let mut heartbeat = tokio::time::interval(self.heartbeat_interval());
         let mut lifetimes = tokio::time::interval(self.lifetimes_interval());
         loop {
             let (wakeup, deadline) = (self.scheduler.next_wakeup(), self.deadlines.next());
+            let next_return = self.workers.next_return();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Stop) | None => return,
                     Some(command) => self.command(command),
                 },
-                _ = heartbeat.tick() => self.drop_silent_workers(),
+                _ = heartbeat.tick() => {
+                    self.drop_silent_workers();
+                    self.workers.beat();
+                }
                 _ = lifetimes.tick() => self.end_what_nobody_wants(),
                 Some(stored) = self.storing.join_next() => self.stored(stored),
+                () = self.clock.reach(next_return) => self.drop_absent_workers(),
                 () = self.clock.reach(wakeup) => self.feed(Event::TimePassed, Report::Nothing),
                 () = self.clock.reach(deadline) => self.stop_overdue_jobs(),
             }
@@ -108,6 +116,11 @@ impl Core {
         {
             let _gone = drained.send(());
         }
+    }
+
+    /// How often a worker and the coordinator give each other a sign of life.
+    fn heartbeat_interval(&self) -> Duration {
+        (self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT).max(HEARTBEAT_INTERVAL_MIN)
     }
 
     fn follow_up(&mut self) {
@@ -135,8 +148,9 @@ impl Core {
             Command::Status { job, wait, reply } => self.status(job, wait, reply),
             Command::List { reply } => self.list(reply),
             Command::WorkerAttached { hello, outbox, reply } => self.worker_attached(hello, outbox, reply),
-            Command::WorkerSaid { worker, message } => self.worker_said(worker, message.kind),
-            Command::WorkerGone { worker } => self.worker_gone(worker),
+            Command::WorkerSaid { stream, message } => self.worker_said(stream, message),
+            Command::WorkerLeft { stream } => self.worker_left(stream),
+            Command::StreamBroke { stream } => self.stream_broke(stream),
             Command::ListWorkers { reply } => self.list_workers(reply),
             Command::DrainWorker { named, reply } => self.drain_worker(&named, reply),
             Command::Drain { reply } => (self.is_draining, self.drained) = (true, Some(reply)),

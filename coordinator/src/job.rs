@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poolmap_proto::v1::{JobEnd, JobSpec, JobStatus, OutcomeRun, OutcomesResponse};
+use poolmap_proto::v1::{JobEnd, JobSpec, JobStatus, OutcomeRun, OutcomesResponse, function};
 use poolmap_scheduler::{Classes, JobId, Time, WorkerId};
 use tonic::Status;
 
@@ -242,6 +242,11 @@ impl Job {
         has_end && !self.spec.detached && cursor == self.log.end()
     }
 
+    fn is_command(&self) -> bool {
+        let kind = self.spec.function.as_ref().and_then(|function| function.kind.as_ref());
+        matches!(kind, Some(function::Kind::Command(_)))
+    }
+
     /// Where it stands.
     pub(crate) fn status(&self, job: JobId, running: u64, waits_for: String) -> JobStatus {
         JobStatus {
@@ -260,6 +265,7 @@ impl Job {
             ended_ms: self.ended.map_or(0, |(_, at)| at),
             end: self.ended.is_some().then(|| self.job_end()),
             waits_for,
+            is_command: self.is_command(),
         }
     }
 }

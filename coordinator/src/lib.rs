@@ -55,6 +55,9 @@ pub struct Config {
     pub is_local: bool,
     /// A worker that has not been heard of for so long is lost.
     pub worker_timeout: Duration,
+    /// Time a worker has to come back when its stream breaks, before its tasks run elsewhere. Zero: it is lost at once, as it
+    /// should be where a stream cannot break while its worker lives, on a Unix socket or within a process.
+    pub reconnect_grace: Duration,
     /// Time a worker has to introduce itself once it has attached.
     pub hello_timeout: Duration,
     /// Where news of workers go, for whoever has started them. What finds no room is not told.
@@ -87,6 +90,7 @@ impl Default for Config {
             retention: Duration::from_secs(24 * 60 * 60),
             is_local: false,
             worker_timeout: Duration::from_secs(15),
+            reconnect_grace: Duration::from_millis(500),
             hello_timeout: Duration::from_secs(10),
             notices: None,
         }

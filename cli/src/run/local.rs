@@ -69,6 +69,8 @@ impl Local {
         let (sender, news) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
         let config = Config {
             worker_timeout: shape.worker_timeout,
+            // Its workers are on this machine: a stream that has broken does not come back.
+            reconnect_grace: Duration::ZERO,
             notices: Some(sender),
             is_local: true,
             ..Config::default()

@@ -103,7 +103,12 @@ impl Core {
         let status = |(worker, member): (WorkerId, &Member)| {
             let silence = self.workers.last_heard(worker).map(|heard| clock::between(heard, now));
             let tasks = self.scheduler.tasks_held(worker).unwrap_or(0);
-            worker_status(worker, member, tasks, silence.unwrap_or_default())
+            let state = match (member.is_draining, self.workers.is_away(worker)) {
+                (_, true) => WorkerState::Away,
+                (true, false) => WorkerState::Draining,
+                (false, false) => WorkerState::Ready,
+            };
+            worker_status(worker, member, state, tasks, silence.unwrap_or_default())
         };
         let _gone = reply.send(Ok(self.roster.iter().map(status).collect()));
     }
@@ -127,10 +132,10 @@ impl Core {
 fn worker_status(
     worker: WorkerId,
     member: &Member,
+    state: WorkerState,
     tasks: u64,
     silence: Duration,
 ) -> WorkerStatus {
-    let state = if member.is_draining { WorkerState::Draining } else { WorkerState::Ready };
     let hello = member.hello.clone();
     WorkerStatus {
         worker_id: worker.0,

@@ -15,4 +15,6 @@ mod jobs;
 mod model;
 mod placing;
 mod pressure;
+mod returning;
 mod taking_back;
+mod wire;

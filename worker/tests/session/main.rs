@@ -10,7 +10,9 @@
 mod deaths;
 mod ending;
 mod hostile;
+mod leaving;
 mod model;
+mod reconnecting;
 mod recycling;
 mod running;
 mod taking_back;
