@@ -124,12 +124,7 @@ impl Core {
     }
 }
 
-fn worker_status(
-    worker: WorkerId,
-    member: &Member,
-    tasks: u64,
-    silence: Duration,
-) -> WorkerStatus {
+fn worker_status(worker: WorkerId, member: &Member, tasks: u64, silence: Duration) -> WorkerStatus {
     let state = if member.is_draining { WorkerState::Draining } else { WorkerState::Ready };
     let hello = member.hello.clone();
     WorkerStatus {
