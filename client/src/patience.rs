@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::error::{ClientError, is_lost};
 
-/// The pause before the second try. The first comes at once: most losses are over by then.
+/// About the first pause: most losses are over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -19,12 +19,14 @@ pub(crate) struct Patience {
     limit: Duration,
     /// When the connection was lost, unless there is one.
     lost_at: Option<Instant>,
+    /// Nothing came through since the last loss.
+    is_shaken: bool,
     pauses: ExponentialBackoff,
 }
 
 impl Patience {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, lost_at: None, pauses: pauses() }
+        Self { limit, lost_at: None, is_shaken: false, pauses: pauses() }
     }
 
     /// There is a connection again. It has yet to prove worth something.
@@ -34,7 +36,8 @@ impl Patience {
 
     /// Something came through.
     pub(crate) fn progressed(&mut self) {
-        if self.lost_at.take().is_some() {
+        self.lost_at = None;
+        if std::mem::take(&mut self.is_shaken) {
             self.pauses = pauses();
         }
     }
@@ -44,6 +47,7 @@ impl Patience {
         if !is_lost(&status) {
             return Err(status.into());
         }
+        self.is_shaken = true;
         let now = Instant::now();
         let deadline = *self.lost_at.get_or_insert(now) + self.limit;
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
@@ -51,7 +55,7 @@ impl Patience {
     }
 }
 
-/// Pauses that double, each at random between half and all of it, so that clients that were cut off together do not come back together.
+/// Pauses that double, each longer by a random part of itself, so that clients that were cut off together do not come back together.
 fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_jitter()
