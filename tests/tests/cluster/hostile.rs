@@ -11,7 +11,7 @@ use poolmap_proto::transport::{GrpcService, Route};
 use poolmap_proto::v1::jobs_client::JobsClient;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_client::WorkersClient;
-use poolmap_proto::v1::{AddTasksRequest, Heartbeat, Hello, OutcomesRequest, SubmitRequest, WorkerMessage};
+use poolmap_proto::v1::{AddTasksRequest, Hello, OutcomesRequest, SubmitRequest, WorkerMessage};
 use rand::RngCore as _;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -182,19 +182,6 @@ async fn endless_streams_wait_for_their_turn() {
     streams.spawn(async move {
         if let Ok(answers) = adding.add_tasks(chunks).await {
             let _ended = answers.into_inner().message().await;
-        }
-    });
-    // A worker that talks without end.
-    let mut attaching = WorkersClient::new(service(&cluster.access(Role::Worker)).await);
-    let said = tokio_stream::iter(0_u64..).map(|number| {
-        let hello = Hello { protocol: poolmap_proto::PROTOCOL_VERSION, slots: 1, ..Hello::default() };
-        let kind = if number == 0 { Kind::Hello(hello) } else { Kind::Heartbeat(Heartbeat {}) };
-        WorkerMessage { received: 0, kind: Some(kind) }
-    });
-    streams.spawn(async move {
-        if let Ok(answers) = attaching.attach(said).await {
-            let mut answers = answers.into_inner();
-            while let Ok(Some(_)) = answers.message().await {}
         }
     });
     an_honest_job_goes_through(&cluster).await;
