@@ -67,7 +67,7 @@ impl Streams {
         if was_interrupted {
             self.feeder.abort();
         }
-        let end = if was_interrupted && on_interrupt == OnInterrupt::Cancel {
+        let end = if was_interrupted && on_interrupt != OnInterrupt::Leave {
             self.cancel(job, &mut outcomes, signals).await
         } else {
             end
