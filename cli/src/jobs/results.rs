@@ -54,7 +54,7 @@ pub(super) async fn results(args: &ResultsArgs) -> Result<ExitCode, Failure> {
         progress.set_total(status.tasks.saturating_sub(args.from));
     }
     let mut sink = Sink::start(args.output(&status)?, progress.clone());
-    let end = sink.take_all(job.outcomes_from(args.from)).await;
+    let end = sink.take_all(&mut job.outcomes_from(args.from)).await;
     progress.finish();
     let counts = sink.finish().await?;
     conclude(&status.name, Ended { counts, end: end?, was_interrupted: false, input: Ok(()) })
