@@ -114,8 +114,8 @@ impl Bench {
 
     fn tuples(&self, table: &mut String) -> Result<()> {
         let input = self.path("tuples.jsonl");
-        let lines: String = (0..TUPLES).map(|i| format!("[{i},{},{}]\n", i + 1, i + 2)).collect();
-        fs::write(&input, lines)?;
+        let lines: Vec<_> = (0..TUPLES).map(|i| format!("[{i},{},{}]\n", i + 1, i + 2)).collect();
+        fs::write(&input, lines.concat())?;
         let folder = "tuples";
         let _coordinator = self.coordinator(folder, "")?;
         let _workers =
@@ -143,7 +143,7 @@ impl Bench {
         let status = self.client(&self.native, folder, words).arg(input).arg("-o").arg(&out).status()?;
         let seconds = begun.elapsed().as_secs_f64();
         ensure!(status.success(), "{words}: {status}");
-        let results = fs::read(&out)?.iter().filter(|byte| **byte == b'\n').count();
+        let results = fs::read_to_string(&out)?.lines().count();
         ensure!(results == TUPLES, "{results} results");
         Ok(seconds)
     }
@@ -159,7 +159,7 @@ impl Bench {
             trace.display().to_string()
         );
         fs::write(self.path("sleeps.py"), source)?;
-        fs::write(&input, (0..400).map(|task| format!("[{task}]\n")).collect::<String>())?;
+        fs::write(&input, (0..400).map(|task| format!("[{task}]\n")).collect::<Vec<_>>().concat())?;
         let _stays = self.worker(&self.poolmap, folder, "--name stays")?;
         let mut times = Vec::new();
         for round in 0..self.args.runs {

@@ -96,8 +96,8 @@ impl Cluster {
 
     /// Submits so many tasks that take so long each.
     pub(crate) fn submit(&self, host: u32, tasks: u32, ms: u32, words: &str) -> Command {
-        let lines: String = (0..tasks).map(|task| format!("[{task},{ms}]\n")).collect();
-        fs::write(self.path("tasks.jsonl"), lines).unwrap();
+        let lines: Vec<_> = (0..tasks).map(|task| format!("[{task},{ms}]\n")).collect();
+        fs::write(self.path("tasks.jsonl"), lines.concat()).unwrap();
         self.command(host, &format!("submit f.py:work tasks.jsonl {words}"))
     }
 
@@ -111,11 +111,6 @@ impl Cluster {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    /// What a service has written to its standard error.
-    pub(crate) fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.path(&format!("{name}.err"))).unwrap()
     }
 
     pub(crate) fn kill(&mut self, name: &str, signal: Signal) {
