@@ -8,6 +8,7 @@
     reason = "a test may fail where it stands"
 )]
 
+mod commands;
 mod credentials;
 mod ends;
 mod hostile;
@@ -15,6 +16,7 @@ mod jobs;
 #[path = "../end_to_end/language.rs"]
 #[expect(dead_code, reason = "these tests need fewer words")]
 mod language;
+mod outsider;
 #[path = "../end_to_end/processes.rs"]
 mod processes;
 #[path = "../end_to_end/programs.rs"]

@@ -1,0 +1,170 @@
+//! The commands that submit, see and steer jobs and workers.
+
+use poolmap_proto::access::Role;
+use serde_json::Value;
+
+use crate::language::{Line, eventually};
+use crate::scene::{Cluster, SOON, Workers, poolmap};
+
+impl Cluster {
+    /// A client's command line.
+    fn command(&self, words: &str) -> Line {
+        poolmap(words).env("POOLMAP_ACCESS", self.access_file(Role::Client))
+    }
+
+    /// What a command with `--json` prints.
+    fn json(&self, words: &str) -> Vec<Value> {
+        let ran = self.command(words).run().succeeds();
+        ran.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn one(&self, words: &str) -> Value {
+        let [only] = <[Value; 1]>::try_from(self.json(words)).unwrap();
+        only
+    }
+
+    /// Submits so many tasks that take so long, and returns the job's number.
+    fn detached(&self, words: &str, tasks: usize, ms: u32) -> String {
+        let lines = format!("[{ms}]\n").repeat(tasks);
+        let line = self.command("submit --detach native:sleep_ms").words(words).stdin(lines);
+        line.run().succeeds().stdout().trim().to_owned()
+    }
+
+    /// Waits until a job is in some state.
+    fn eventually(&self, job: &str, state: &str) -> Value {
+        eventually(&format!("job {job} is {state}"), SOON, || {
+            let status = self.one(&format!("show {job} --json"));
+            (status["state"] == state).then_some(status)
+        })
+    }
+
+    /// A cluster with one worker of two slots.
+    fn with_worker(words: &str) -> (Self, Workers) {
+        let cluster = Self::start();
+        let workers = Workers::start([cluster.worker(&format!("--name one -j2 {words}"))]);
+        eventually("the worker has joined", SOON, || {
+            (!cluster.json("workers --json").is_empty()).then_some(())
+        });
+        (cluster, workers)
+    }
+}
+
+const PYTHON: &str = "
+def mixed(x):
+    print('printed')
+    if x == 2: raise ValueError('two')
+    return x * x
+";
+
+#[test]
+fn submit_reads_writes_and_exits_as_run_does() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let function = |words: &str| cluster.command("submit f.py:mixed").words(words).file("f.py", PYTHON);
+    let all = function("-k").tasks(4).run().exits(1);
+    assert_eq!(all.results()[3]["value"], 9);
+    assert_eq!(all.error(2)["type"], "ValueError");
+    let bare = function("-k --output value").tasks(2).run().succeeds();
+    assert_eq!(bare.stdout(), "0\n1\n");
+    let details = function("--details").tasks(1).run().succeeds();
+    assert_eq!(
+        (&details.results()[0]["worker"], &details.results()[0]["stdout"]),
+        (&"one".into(), &"printed\n".into())
+    );
+    let command = cluster.command("submit -k -- echo {1}-{2} ::: a b ::: 1 2").run().succeeds();
+    assert_eq!(command.stdout(), "a-1\na-2\nb-1\nb-2\n");
+    function("").stdin("[1]\nno JSON\n").run().exits(2);
+    cluster.command("submit f.py:missing").file("f.py", PYTHON).tasks(1).run().exits(2);
+    cluster.command("submit --backend inline native:do_work").tasks(1).run().exits(2);
+    cluster.stop();
+    workers.leave();
+}
+
+#[test]
+fn results_of_a_detached_job_are_there_for_everybody_and_again() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let job = cluster.detached("--name nightly --priority 3", 20, 1);
+    cluster.command("wait").arg(&job).run().succeeds();
+    for _ in 0..2 {
+        assert_eq!(cluster.command("results").arg(&job).run().succeeds().values().len(), 20);
+    }
+    assert_eq!(cluster.command("results --from 15").arg(&job).run().succeeds().lines().len(), 5);
+    let status = cluster.one(&format!("show {job} --json"));
+    let told =
+        ["name", "state", "tasks", "done", "failed", "priority", "detached"].map(|key| status[key].clone());
+    assert_eq!(Value::from(told.to_vec()), serde_json::json!(["nightly", "done", 20, 20, 0, 3, true]));
+    assert!(cluster.command("jobs").run().succeeds().stdout().contains("nightly"));
+    cluster.stop();
+    workers.leave();
+}
+
+#[test]
+fn results_stream_while_the_job_runs_and_a_job_that_was_paused_goes_on() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let job = cluster.detached("", 100, 20);
+    cluster.command("pause").arg(&job).run().succeeds();
+    let paused = cluster.eventually(&job, "paused");
+    assert!(paused["done"].as_u64() < Some(100), "{paused}");
+    let reader = cluster.command("results").arg(&job).start();
+    cluster.command("resume").arg(&job).run().succeeds();
+    reader.ends().exits(0);
+    cluster.eventually(&job, "done");
+    cluster.stop();
+    workers.leave();
+}
+
+#[test]
+fn a_job_that_is_cancelled_says_so_and_its_waiter_exits_with_1() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let job = cluster.detached("", 1000, 50);
+    let waiter = cluster.command("wait").arg(&job).start();
+    cluster.command("cancel").arg(&job).run().succeeds();
+    let said = waiter.ends().exits(1).stderr();
+    assert!(said.contains("it was cancelled"), "{said}");
+    cluster.eventually(&job, "stopped");
+    cluster.stop();
+    workers.leave();
+}
+
+#[test]
+fn tasks_run_only_where_the_labels_are() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let job = cluster.detached("--label gpu", 3, 1);
+    let waiting = cluster.eventually(&job, "waiting");
+    assert!(waiting["waits_for"].as_str().unwrap().contains("gpu"), "{waiting}");
+    let more = Workers::start([cluster.worker("--name two -j1 --label gpu --label big")]);
+    cluster.command("wait").arg(&job).run().succeeds();
+    let labels: Vec<_> =
+        cluster.json("workers --json").iter().map(|worker| worker["labels"].clone()).collect();
+    assert_eq!(Value::from(labels), serde_json::json!([[], ["gpu", "big"]]));
+    cluster.stop();
+    workers.leave();
+    more.leave();
+}
+
+#[test]
+fn a_worker_that_is_drained_leaves_when_its_tasks_have_ended() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let job = cluster.detached("", 2, 300);
+    cluster.eventually(&job, "running");
+    cluster.command("drain one").run().succeeds();
+    workers.leave();
+    cluster.eventually(&job, "done");
+    let missing = cluster.command("drain nobody").run().exits(2);
+    assert!(missing.stderr().contains("nobody"), "{}", missing.stderr());
+    cluster.stop();
+}
+
+#[test]
+fn a_job_that_is_not_there_is_a_mistake_and_a_coordinator_that_is_not_there_a_loss() {
+    let cluster = Cluster::start();
+    for command in ["show", "results", "wait", "cancel", "pause", "resume"] {
+        let ran = cluster.command(command).arg("77").run().exits(2);
+        assert_eq!(ran.stderr(), "poolmap: there is no job 77, nor ever was\n");
+    }
+    let access = std::fs::read(cluster.access_file(Role::Client)).unwrap();
+    cluster.stop();
+    let gone = poolmap("jobs").file("a", access).env("POOLMAP_ACCESS", "a");
+    std::fs::set_permissions(gone.folder().join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    gone.run().exits(3);
+}
