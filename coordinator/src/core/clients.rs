@@ -19,8 +19,8 @@ impl Core {
             return;
         }
         if self.is_draining {
-            let _gone =
-                reply.send(Err(Status::unavailable("the coordinator is stopping and takes no new jobs")));
+            let _gone = reply
+                .send(Err(Status::failed_precondition("the coordinator is stopping and takes no new jobs")));
             return;
         }
         self.last_job += 1;

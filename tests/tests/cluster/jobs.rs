@@ -2,7 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::scene::{Cluster, Workers, native, poolmap, run};
+use crate::language::eventually;
+use crate::scene::{Cluster, SOON, Workers, native, poolmap, run};
 
 /// `do_work` of so many tuples, and what must come of it.
 fn tuples(count: u64) -> (Vec<String>, Vec<(u64, String)>) {
@@ -28,9 +29,10 @@ async fn a_worker_that_is_told_to_leave_ends_what_runs_and_the_rest_runs_elsewhe
     let workers = Workers::start([cluster.worker("-j2"), cluster.worker("-j2")]);
     let client = cluster.client().await;
     let job = client.submit(native("sleep_ms")).await.unwrap();
-    let leaves = async {
-        workers.0.first().unwrap().send(Signal::SIGTERM);
-    };
+    let first = &workers.0[0];
+    // It, the worker behind it, and its keeper.
+    eventually("the worker works", SOON, || (first.processes().len() >= 3).then_some(()));
+    let leaves = async { first.send(Signal::SIGTERM) };
     let payloads = vec!["[20]".to_owned(); 200];
     let ((failed, values), ()) = tokio::join!(run(&job, payloads), leaves);
     assert_eq!((failed, values.len()), (0, 200));

@@ -29,7 +29,7 @@ async fn either_role_may_ask_whether_it_serves_and_what() {
             .unwrap()
             .into_inner();
         let names = services(answers.message().await.unwrap().unwrap());
-        for name in ["poolmap.v1.Jobs", "poolmap.v1.Workers", "grpc.health.v1.Health"] {
+        for name in ["poolmap.v1.Jobs", "poolmap.v1.Cluster", "poolmap.v1.Workers", "grpc.health.v1.Health"] {
             assert!(names.iter().any(|served| served == name), "{names:?}");
         }
     }
