@@ -132,24 +132,20 @@ impl Core {
         self.feed(Event::Crashed { worker, batch, offset }, Report::Death { worker, cause });
     }
 
-    /// A worker has ended its stream, so it does not want to come back.
-    pub(super) fn worker_left(&mut self, stream: Attachment) {
-        if self.workers.is_current(stream) {
-            self.worker_gone(stream.worker);
-        }
-    }
-
-    /// A worker whose stream has broken is dead, or about to dial in again.
-    pub(super) fn stream_broke(&mut self, stream: Attachment) {
+    /// A worker whose stream has ended is dead or about to dial in again, which looks the same from here; unless it was to leave
+    /// and has done so.
+    pub(super) fn stream_ended(&mut self, stream: Attachment) {
         let until = clock::after(self.clock.now(), self.config.reconnect_grace);
-        if self.workers.broke(stream, until) {
+        let is_draining = self.roster.get(stream.worker).is_some_and(|member| member.is_draining);
+        let has_left = is_draining && self.scheduler.tasks_held(stream.worker) == Some(0);
+        if self.workers.is_current(stream) && (has_left || !self.workers.wait_for(stream, until)) {
             self.worker_gone(stream.worker);
         }
     }
 
     pub(super) fn drop_absent_workers(&mut self) {
         while let Some(worker) = self.workers.take_absent(self.clock.now()) {
-            tracing::warn!(worker = worker.0, "a worker's stream broke and it did not come back");
+            tracing::debug!(worker = worker.0, "a worker's stream has ended and it did not come back");
             self.worker_gone(worker);
         }
     }
