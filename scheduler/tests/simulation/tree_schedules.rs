@@ -13,7 +13,7 @@ use crate::trouble::Trouble;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 const JOB: JobId = JobId(1);
 /// How many batches of a coordinator's workers a batch of its own parent is meant to be.
 const BATCH_FACTOR: u64 = 8;
