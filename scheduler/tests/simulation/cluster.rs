@@ -9,6 +9,7 @@ use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, Time, WorkerId};
 use crate::checked::Checked;
 use crate::faults::Seen;
 use crate::node::{Fate, Nature, Node};
+use crate::relay::Relay;
 use crate::rng::Rng;
 use crate::trouble::Trouble;
 
@@ -41,6 +42,8 @@ pub(crate) enum Happening {
     FlushDue { worker: WorkerId, slot: usize },
     /// A worker starts and dials in.
     Joins(Nature),
+    /// A relay passes on what has waited for long enough.
+    RelayFlushes(usize),
     /// Something goes wrong.
     Goes(Trouble),
 }
@@ -68,6 +71,14 @@ pub(crate) struct Cluster {
     happenings: BTreeMap<u64, Happening>,
     planned: u64,
     pub(crate) nodes: BTreeMap<WorkerId, Node>,
+    /// Coordinators between this one and the workers.
+    pub(crate) relays: Vec<Relay>,
+    /// Which relay a worker or another relay is attached to, if to any.
+    pub(crate) posts: BTreeMap<WorkerId, usize>,
+    /// When the coordinator was told something by a worker.
+    pub(crate) reported_at: Vec<u64>,
+    /// Attempts that relays lost before they died themselves.
+    pub(crate) causes_of_the_dead: Vec<(JobId, u64)>,
     /// When the last message of each connection arrives, for each direction: they stay in order.
     pub(crate) arrivals: BTreeMap<(WorkerId, bool), u64>,
     /// Connections of which nothing arrives any more.
@@ -95,6 +106,10 @@ impl Cluster {
             happenings: BTreeMap::new(),
             planned: 0,
             nodes: BTreeMap::new(),
+            relays: Vec::new(),
+            posts: BTreeMap::new(),
+            reported_at: Vec::new(),
+            causes_of_the_dead: Vec::new(),
             arrivals: BTreeMap::new(),
             severed: BTreeSet::new(),
             work: BTreeMap::new(),
@@ -121,19 +136,30 @@ impl Cluster {
     pub(crate) fn run(&mut self) {
         for _ in 0..MOST_STEPS {
             let next = self.queue.peek().map(|&Reverse((at, _))| at);
-            let wakeup = self.checked.scheduler.next_wakeup().map(|at| at.0.max(self.now));
+            let wakeup = self.next_wakeup();
             match (next, wakeup) {
                 (None, None) => return,
-                (Some(at), Some(wakeup)) if at <= wakeup => self.step(),
+                (Some(at), Some((wakeup, _))) if at <= wakeup => self.step(),
                 (Some(_), None) => self.step(),
-                (_, Some(wakeup)) => {
+                (_, Some((wakeup, relay))) => {
                     self.now = wakeup;
                     self.seen.note("wake-ups");
-                    self.tell(Event::TimePassed);
+                    match relay {
+                        None => self.tell(Event::TimePassed),
+                        Some(relay) => self.relay_hears(relay, Event::TimePassed),
+                    }
                 }
             }
         }
         panic!("the cluster never comes to rest");
+    }
+
+    /// The next moment that a scheduler waits for, and which relay's it is.
+    fn next_wakeup(&self) -> Option<(u64, Option<usize>)> {
+        let at = |checked: &Checked| checked.scheduler.next_wakeup().map(|at| at.0.max(self.now));
+        let of_relays = self.relays.iter().enumerate();
+        let of_relays = of_relays.filter_map(|(nth, relay)| Some((at(&relay.checked)?, Some(nth))));
+        at(&self.checked).map(|at| (at, None)).into_iter().chain(of_relays).min()
     }
 
     fn step(&mut self) {
@@ -148,6 +174,7 @@ impl Cluster {
         match happening {
             Happening::Told(event) => self.told(event),
             Happening::Report(worker, event) => self.report(worker, event),
+            Happening::Order(worker, action) if self.is_relay(worker) => self.relay_obeys(worker, &action),
             Happening::Order(worker, action) => self.order(worker, &action),
             Happening::TaskEnds { worker, slot, turn, took_ns, fate } => {
                 self.task_ends(worker, slot, turn, took_ns, fate);
@@ -156,12 +183,19 @@ impl Cluster {
                 node.flush(slot, now, reports);
             }),
             Happening::Joins(nature) => self.join(nature),
+            Happening::RelayFlushes(relay) => self.relay_flushes(relay),
             Happening::Goes(trouble) => self.go_wrong(trouble),
         }
     }
 
-    /// Tells the scheduler, and carries out what it says.
+    /// Tells the scheduler, and carries out what it says. What comes from workers of a relay goes there.
     pub(crate) fn tell(&mut self, event: Event) {
+        let reporter = reporter(&event);
+        if let Some(&relay) = reporter.and_then(|worker| self.posts.get(&worker)) {
+            self.relay_hears(relay, event);
+            return;
+        }
+        self.reported_at.extend(reporter.map(|_| self.now));
         let is_time = event == Event::TimePassed;
         let actions = self.checked.handle(Time(self.now), event).to_vec();
         if is_time && actions.iter().any(|action| matches!(action, Action::TakeBack { .. })) {
@@ -234,8 +268,7 @@ impl Cluster {
             self.seen.note("messages dropped");
             return;
         }
-        let is_attached = self.checked.ledger.workers.contains_key(&worker);
-        if !is_attached && !matches!(event, Event::WorkerJoined { .. }) {
+        if !self.is_attached(worker) && !matches!(event, Event::WorkerJoined { .. }) {
             self.seen.note("reports late");
         }
         self.tell(event);
@@ -251,12 +284,31 @@ impl Cluster {
         let closed: u64 = draining.map(|worker| u64::from(worker.slots)).sum();
         assert_eq!(totals.idle_slots + closed, totals.slots, "every slot is idle");
         assert!(self.nodes.values().all(Node::is_idle), "no worker holds anything");
+        self.relays.iter().for_each(Relay::assert_at_rest);
+        let causes_below = self.causes_below();
         for (task, &begins) in &self.begins {
-            let causes = self.checked.ledger.causes.get(task).copied().unwrap_or(0);
+            let of = |causes: &BTreeMap<_, u32>| causes.get(task).copied().unwrap_or(0);
+            let causes = of(&self.checked.ledger.causes) + of(&causes_below);
             assert!(
                 begins <= 1 + causes,
                 "{task:?} began {begins} times with {causes} reasons to do it again"
             );
         }
+    }
+}
+
+/// The worker that an event comes from or is about.
+pub(crate) fn reporter(event: &Event) -> Option<WorkerId> {
+    match *event {
+        Event::WorkerJoined { worker, .. }
+        | Event::WorkerClassed { worker, .. }
+        | Event::WorkerDraining { worker }
+        | Event::WorkerLeft { worker, .. }
+        | Event::Begun { worker, .. }
+        | Event::Ended { worker, .. }
+        | Event::Returned { worker, .. }
+        | Event::Crashed { worker, .. }
+        | Event::Evicted { worker, .. } => Some(worker),
+        _ => None,
     }
 }

@@ -10,7 +10,10 @@ const DAWDLE_NS: u64 = 500_000_000;
 impl Cluster {
     /// When a message sent now arrives; never before the one sent before it.
     fn arrival(&mut self, worker: WorkerId, to_worker: bool) -> u64 {
-        let delay_ns = self.nodes.get(&worker).map_or(0, |node| node.nature.delay_ns);
+        let delay_ns = match self.nodes.get(&worker) {
+            Some(node) => node.nature.delay_ns,
+            None => self.relay_delay_ns(worker),
+        };
         let jitter_ns = self.rng.below(delay_ns / 4 + 1);
         let last = self.arrivals.entry((worker, to_worker)).or_default();
         *last = (*last).max(self.now + delay_ns + jitter_ns);
@@ -49,6 +52,7 @@ impl Cluster {
         self.workers += 1;
         let id = WorkerId(self.workers);
         let (slots, class) = (nature.slots, nature.class);
+        self.posts.extend(nature.post.map(|relay| (id, relay)));
         if nature.slowness > 1 {
             self.seen.note("slow workers");
         }
@@ -60,7 +64,8 @@ impl Cluster {
         match *action {
             Action::Assign { batch, job, first, count, .. } => {
                 let ledger = &self.checked.ledger;
-                let is_alone = ledger.batches.get(&batch).is_some_and(|batch| ledger.is_alone(batch));
+                let known = ledger.batches.get(&batch).filter(|_| !self.posts.contains_key(&id));
+                let is_alone = known.is_some_and(|batch| ledger.is_alone(batch));
                 let load = Load::new(batch, job, first, count, is_alone);
                 self.with_node(id, |node, _, _| node.accept(load));
             }

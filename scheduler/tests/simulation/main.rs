@@ -9,6 +9,9 @@
 //! ```
 //!
 //! It prints how often each kind of fault was tried. `POOLMAP_SIM_SEED=N` runs one schedule.
+//!
+//! Between the workers and the coordinator there may be relays (`relay`, `tree`), as `docs/scaling.md` describes them: each a
+//! scheduler beside a ledger of its own. `POOLMAP_TREE_SEEDS` and `POOLMAP_TREE_SEED` are for them.
 
 #![expect(
     clippy::expect_used,
@@ -26,7 +29,11 @@ mod ledger;
 mod legality;
 mod makespan;
 mod node;
+mod parents_batch;
 mod random_schedules;
 mod records;
+mod relay;
 mod rng;
+mod tree;
+mod tree_schedules;
 mod trouble;

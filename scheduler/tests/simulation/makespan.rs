@@ -18,7 +18,7 @@ const JOB: JobId = JobId(1);
 const CHUNK: usize = 1_000;
 
 fn host(slots: u32) -> Nature {
-    Nature { slots, class: ClassId(0), delay_ns: 90 * US, slowness: 1, flush_ns: MS }
+    Nature { slots, post: None, class: ClassId(0), delay_ns: 90 * US, slowness: 1, flush_ns: MS }
 }
 
 /// The least possible time over the time taken.

@@ -8,6 +8,8 @@ use poolmap_scheduler::{BatchId, ClassId, Event, JobId, WorkerId};
 #[derive(Clone, Debug)]
 pub(crate) struct Nature {
     pub(crate) slots: u32,
+    /// The relay it is attached to; the coordinator itself if none.
+    pub(crate) post: Option<usize>,
     /// Which jobs it may run.
     pub(crate) class: ClassId,
     /// One way of its connection.

@@ -64,13 +64,12 @@ const MUST_BE_SEEN: [&str; 45] = [
 
 #[test]
 fn every_task_of_every_random_schedule_gets_exactly_one_outcome() {
-    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     if let Some(seed) = number("POOLMAP_SIM_SEED") {
         run_seed(seed);
         return;
     }
     let seeds = number("POOLMAP_SIM_SEEDS").unwrap_or(SEEDS);
-    let mut seen = run_seeds(seeds);
+    let mut seen = run_seeds(seeds, run_seed);
     for seed in KEPT {
         seen.add(&run_seed(seed));
     }
@@ -80,8 +79,13 @@ fn every_task_of_every_random_schedule_gets_exactly_one_outcome() {
     }
 }
 
+/// A number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
 /// Runs the seeds below `seeds` on all processors.
-fn run_seeds(seeds: u64) -> Seen {
+pub(crate) fn run_seeds(seeds: u64, run_seed: fn(u64) -> Seen) -> Seen {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut seen = Seen::default();
     std::thread::scope(|scope| {
@@ -98,30 +102,28 @@ fn run_seeds(seeds: u64) -> Seen {
 }
 
 #[expect(clippy::print_stderr, reason = "the figures are worth reading")]
-fn print(seen: &Seen, seeds: u64) {
+pub(crate) fn print(seen: &Seen, seeds: u64) {
     eprintln!("{seeds} schedules:");
     for (what, times) in seen.iter() {
         eprintln!("{times:>9}  {what}");
     }
 }
 
-/// Tells how to repeat a run that panics.
-struct Replay(u64);
+/// Tells how to repeat a run that panics: the variable that chooses a seed, and the seed.
+pub(crate) struct Replay(pub(crate) &'static str, pub(crate) u64);
 
 impl Drop for Replay {
     #[expect(clippy::print_stderr, reason = "whoever sees the failure needs the seed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let seed = self.0;
-            eprintln!(
-                "replay with: POOLMAP_SIM_SEED={seed} cargo test -p poolmap-scheduler --test simulation"
-            );
+            let Self(name, seed) = self;
+            eprintln!("replay with: {name}={seed} cargo test -p poolmap-scheduler --test simulation");
         }
     }
 }
 
 fn run_seed(seed: u64) -> Seen {
-    let _replay = Replay(seed);
+    let _replay = Replay("POOLMAP_SIM_SEED", seed);
     let mut rng = Rng::new(seed);
     let mut cluster = Cluster::new(Config::default(), Rng::new(!seed));
     let is_calm = rng.percent(30);
@@ -144,19 +146,19 @@ fn run_seed(seed: u64) -> Seen {
 }
 
 /// Which workers may run which jobs. Random numbers of their own leave all else of a seed as it is.
-struct Limits {
+pub(crate) struct Limits {
     rng: Rng,
     classes: u64,
 }
 
 impl Limits {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0xC1A5);
         let classes = if rng.percent(50) { 1 } else { 3 };
         Self { rng, classes }
     }
 
-    fn class(&mut self) -> ClassId {
+    pub(crate) fn class(&mut self) -> ClassId {
         ClassId(self.rng.below(self.classes))
     }
 
@@ -187,8 +189,9 @@ impl Limits {
     }
 }
 
-fn nature(rng: &mut Rng, limits: &mut Limits) -> Nature {
+pub(crate) fn nature(rng: &mut Rng, limits: &mut Limits) -> Nature {
     Nature {
+        post: None,
         class: limits.class(),
         slots: rng.within(1, 4) as u32,
         delay_ns: [20_000, 100_000, MS, 10 * MS][rng.below(4) as usize],
@@ -197,7 +200,7 @@ fn nature(rng: &mut Rng, limits: &mut Limits) -> Nature {
     }
 }
 
-fn plan_job(cluster: &mut Cluster, rng: &mut Rng, limits: &mut Limits, job: JobId, is_calm: bool) {
+pub(crate) fn plan_job(cluster: &mut Cluster, rng: &mut Rng, limits: &mut Limits, job: JobId, is_calm: bool) {
     let options = JobOptions { classes: limits.classes(), ..options(rng, is_calm) };
     limits.plan_limits(cluster, job);
     let mut at = rng.below(100 * MS);
@@ -257,7 +260,7 @@ fn duration(rng: &mut Rng, typical_ns: u64) -> u64 {
     }
 }
 
-fn plan_trouble(cluster: &mut Cluster, rng: &mut Rng) {
+pub(crate) fn plan_trouble(cluster: &mut Cluster, rng: &mut Rng) {
     let kinds = [
         (3, Trouble::WorkerCrash),
         (3, Trouble::CableCut),

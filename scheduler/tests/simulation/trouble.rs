@@ -39,6 +39,14 @@ pub(crate) enum Trouble {
     Exposure(WorkerId),
     /// Something that must have no effect.
     Garbage,
+    /// A relay dies, and is started again.
+    RelayCrash,
+    /// A relay cannot reach its parent for so long that it is given up.
+    RelayCut,
+    /// It comes back, and nothing of what it held counts any more.
+    RelayReturns(usize),
+    /// A relay's messages take longer from now on.
+    RelayCongestion,
 }
 
 /// What becomes of what a worker said last.
@@ -77,12 +85,15 @@ impl Cluster {
             Trouble::Forgery => self.forge(),
             Trouble::Exposure(id) => self.lose(id, LastWords::Vanish, false),
             Trouble::Garbage => self.send_garbage(),
+            Trouble::RelayCrash => self.on_any_relay("relays crashed", Self::relay_dies),
+            Trouble::RelayCut => self.on_any_relay("relays cut off", Self::cut_relay),
+            Trouble::RelayReturns(relay) => self.relay_returns(relay),
+            Trouble::RelayCongestion => self.on_any_relay("relays delayed", Self::slow_relay),
         }
     }
 
     fn on_any_worker(&mut self, what: &'static str, act: impl FnOnce(&mut Self, WorkerId)) {
-        let is_attached = |id: &WorkerId| self.checked.ledger.workers.contains_key(id);
-        let ids: Vec<_> = self.nodes.keys().copied().filter(is_attached).collect();
+        let ids: Vec<_> = self.nodes.keys().copied().filter(|&id| self.is_attached(id)).collect();
         if let Some(&id) = self.rng.pick(&ids) {
             self.seen.note(what);
             act(self, id);
