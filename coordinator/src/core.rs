@@ -11,7 +11,8 @@ pub(crate) mod trial;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use poolmap_proto::v1::{Failure, OutcomeRun};
+use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
+use poolmap_proto::v1::{Drain, Failure, OutcomeRun};
 use poolmap_scheduler::{Action, Event, JobId, Scheduler, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -91,7 +92,8 @@ impl Core {
             let next_return = self.workers.next_return();
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Stop) | None => return,
+                    Some(Command::Stop) => return self.dismiss_workers(),
+                    None => return,
                     Some(command) => self.command(command),
                 },
                 _ = heartbeat.tick() => {
@@ -106,6 +108,14 @@ impl Core {
             }
             self.follow_up();
             self.tell_drained();
+        }
+    }
+
+    /// Has the workers leave, which otherwise would look for their coordinator for a while. Those of a local pool are ended by
+    /// whoever has started them.
+    fn dismiss_workers(&mut self) {
+        if !self.config.is_local {
+            self.workers.tell_all(&ToWorker::Drain(Drain {}));
         }
     }
 
