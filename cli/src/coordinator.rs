@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poolmap_coordinator::access::{Folder, FolderError, advertised};
@@ -20,6 +21,9 @@ pub(crate) use self::args::CoordinatorArgs;
 use crate::exit::{Failure, INTERRUPTED, say};
 use crate::reason::reason;
 use crate::signals::Signals;
+
+/// Time that workers have to stop what they run and to leave.
+const DISMISS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves, or does what the flags ask for instead.
 pub(crate) fn run(args: &CoordinatorArgs) -> Result<ExitCode, Failure> {
@@ -136,6 +140,9 @@ async fn serve_until_told(
         if tokio::time::timeout(args.drain_timeout, coordinator.drain()).await.is_err() {
             let waited = humantime::format_duration(args.drain_timeout);
             say(&format!("some jobs had not ended after {waited}; they are lost"));
+        }
+        if tokio::time::timeout(DISMISS_TIMEOUT, coordinator.dismiss()).await.is_err() {
+            tracing::warn!("some workers had not left after {} s", DISMISS_TIMEOUT.as_secs());
         }
         coordinator.stop().await;
         stop.cancel();

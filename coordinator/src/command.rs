@@ -94,6 +94,10 @@ pub(crate) enum Command {
     Drain {
         reply: oneshot::Sender<()>,
     },
+    /// Stops all jobs and has all workers leave. Answered once none is left.
+    Dismiss {
+        reply: oneshot::Sender<()>,
+    },
     /// Ends everything: streams to workers, and the core itself.
     Stop,
 }

@@ -3,6 +3,7 @@
 mod actions;
 mod clients;
 mod eligibility;
+mod ending;
 mod lifetimes;
 mod reports;
 #[cfg(any(test, fuzzing))]
@@ -11,12 +12,12 @@ pub(crate) mod trial;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
-use poolmap_proto::v1::{Drain, Failure, OutcomeRun};
+use poolmap_proto::v1::{Failure, OutcomeRun};
 use poolmap_scheduler::{Action, Event, JobId, Scheduler, WorkerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::ending::Ending;
 use self::lifetimes::{Forgotten, Stored};
 use crate::Config;
 use crate::clock::Clock;
@@ -49,10 +50,7 @@ pub(crate) struct Core {
     follow_ups: VecDeque<Event>,
     last_job: u64,
     last_worker: u64,
-    /// Takes no new job.
-    is_draining: bool,
-    /// Who waits until no job is left.
-    drained: Option<oneshot::Sender<()>>,
+    ending: Ending,
 }
 
 /// What came with an event, for the actions that follow from it.
@@ -78,8 +76,7 @@ impl Core {
             follow_ups: VecDeque::new(),
             last_job: 0,
             last_worker: 0,
-            is_draining: false,
-            drained: None,
+            ending: Ending::default(),
         }
     }
 
@@ -92,8 +89,7 @@ impl Core {
             let next_return = self.workers.next_return();
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Stop) => return self.dismiss_workers(),
-                    None => return,
+                    Some(Command::Stop) | None => return,
                     Some(command) => self.command(command),
                 },
                 _ = heartbeat.tick() => {
@@ -107,24 +103,7 @@ impl Core {
                 () = self.clock.reach(deadline) => self.stop_overdue_jobs(),
             }
             self.follow_up();
-            self.tell_drained();
-        }
-    }
-
-    /// Has the workers leave, which otherwise would look for their coordinator for a while. Those of a local pool are ended by
-    /// whoever has started them.
-    fn dismiss_workers(&mut self) {
-        if !self.config.is_local {
-            self.workers.tell_all(&ToWorker::Drain(Drain {}));
-        }
-    }
-
-    fn tell_drained(&mut self) {
-        if self.is_draining
-            && self.jobs.values().all(Job::is_nobodys_concern)
-            && let Some(drained) = self.drained.take()
-        {
-            let _gone = drained.send(());
+            self.tell_ended();
         }
     }
 
@@ -162,7 +141,8 @@ impl Core {
             Command::StreamEnded { stream } => self.stream_ended(stream),
             Command::ListWorkers { reply } => self.list_workers(reply),
             Command::DrainWorker { named, reply } => self.drain_worker(&named, reply),
-            Command::Drain { reply } => (self.is_draining, self.drained) = (true, Some(reply)),
+            Command::Drain { reply } => self.drain(reply),
+            Command::Dismiss { reply } => self.dismiss(reply),
             Command::Stop => {}
         }
     }

@@ -123,6 +123,15 @@ impl Coordinator {
         }
     }
 
+    /// Stops all jobs, has all workers leave, and waits until they have.
+    pub async fn dismiss(&self) {
+        let (reply, deserted) = oneshot::channel();
+        if self.commands.send(Command::Dismiss { reply }).await.is_ok() {
+            // Where it has ended, so have its workers' streams.
+            let _ended = deserted.await;
+        }
+    }
+
     /// Ends the coordinator: the streams of all workers end, and no request is answered any more.
     pub async fn stop(&self) {
         // It may have ended already: that is what is wanted.

@@ -222,13 +222,6 @@ impl Workers {
         Ok(())
     }
 
-    /// Says something to every worker.
-    pub(crate) fn tell_all(&mut self, kind: &Kind) {
-        for worker in self.attached.keys().copied().collect::<Vec<_>>() {
-            self.send(worker, kind.clone());
-        }
-    }
-
     /// Whether it has no stream at the moment.
     pub(crate) fn is_away(&self, worker: WorkerId) -> bool {
         self.attached.get(&worker).is_some_and(|worker| worker.outbox.is_none())

@@ -18,7 +18,7 @@ impl Core {
             let _gone = reply.send(Err(Status::invalid_argument("a job needs a function")));
             return;
         }
-        if self.is_draining {
+        if self.ending.is_draining {
             let _gone = reply
                 .send(Err(Status::failed_precondition("the coordinator is stopping and takes no new jobs")));
             return;
