@@ -78,12 +78,8 @@ pub(crate) enum Command {
         stream: Attachment,
         message: WorkerMessage,
     },
-    /// A worker has ended its stream.
-    WorkerLeft {
-        stream: Attachment,
-    },
-    /// A worker's stream has broken.
-    StreamBroke {
+    /// A worker's stream has ended or broken.
+    StreamEnded {
         stream: Attachment,
     },
     ListWorkers {

@@ -101,8 +101,8 @@ pub(crate) struct Workers {
     attached: HashMap<WorkerId, Worker>,
     /// Workers that do not read, so that they are as good as gone.
     unreachable: Vec<WorkerId>,
-    /// Streams that broke, and until when their workers may come back, the earliest first.
-    broken: VecDeque<(Time, Attachment)>,
+    /// Streams that have ended, and until when their workers may come back, the earliest first.
+    away: VecDeque<(Time, Attachment)>,
 }
 
 impl Workers {
@@ -145,7 +145,7 @@ impl Workers {
         let worker = WorkerId(resume.worker_id);
         let Some(entry) = self.attached.get_mut(&worker) else { return Err(outbox) };
         let is_theirs =
-            |kept: &mut Kept| kept.token == resume.token && kept.sent.confirm(resume.received).is_ok();
+            |kept: &mut Kept| kept.token == resume.token && kept.sent.resume(resume.received).is_ok();
         let Some(received) =
             entry.kept.as_mut().and_then(|kept| is_theirs(kept).then(|| kept.arrived.tell()))
         else {
@@ -168,26 +168,26 @@ impl Workers {
         }
     }
 
-    /// Notes that a stream has broken. Returns whether its worker is gone for good; otherwise it may come back until `until`.
-    pub(crate) fn broke(&mut self, stream: Attachment, until: Time) -> bool {
+    /// Notes that a stream has ended. Returns whether its worker is gone for good; otherwise it may come back until `until`.
+    pub(crate) fn stream_ended(&mut self, stream: Attachment, until: Time) -> bool {
         let Some(entry) = self.current(stream) else { return false };
         if entry.kept.is_none() {
             return true;
         }
         entry.outbox = None;
-        self.broken.push_back((until, stream));
+        self.away.push_back((until, stream));
         false
     }
 
     /// When the next worker that is away must be back.
     pub(crate) fn next_return(&self) -> Option<Time> {
-        self.broken.front().map(|(until, _)| *until)
+        self.away.front().map(|(until, _)| *until)
     }
 
     /// A worker that should have come back by now.
     pub(crate) fn take_absent(&mut self, now: Time) -> Option<WorkerId> {
         while self.next_return().is_some_and(|until| until <= now) {
-            let (_, stream) = self.broken.pop_front()?;
+            let (_, stream) = self.away.pop_front()?;
             if self.is_current(stream) {
                 return Some(stream.worker);
             }
@@ -209,7 +209,7 @@ impl Workers {
         self.attached.get_mut(&stream.worker).filter(|worker| worker.stream == stream.stream)
     }
 
-    /// Counts a message of a worker, with so many bytes of values, that confirms so many of ours; zero confirms nothing.
+    /// Counts a message of a worker, with so many bytes of values, that confirms so many of ours.
     pub(crate) fn heard(
         &mut self,
         worker: WorkerId,
@@ -220,9 +220,7 @@ impl Workers {
         let Some(entry) = self.attached.get_mut(&worker) else { return Ok(()) };
         entry.last_heard = now;
         let Some(kept) = &mut entry.kept else { return Ok(()) };
-        if received > 0 {
-            kept.sent.confirm(received)?;
-        }
+        kept.sent.confirm(received)?;
         if kept.arrived.count(bytes) {
             self.send(worker, Kind::Heartbeat(Heartbeat {}));
         }

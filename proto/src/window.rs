@@ -17,9 +17,11 @@ pub struct Window<M> {
     messages: VecDeque<M>,
 }
 
-/// The other end speaks of messages that it cannot have received, or that it has forgotten.
+/// The other end speaks of messages that it cannot have received, or has forgotten what it had confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{received} messages are said to have arrived: {confirmed} were confirmed before, {sent} sent")]
+#[error(
+    "{received} messages are said to have arrived; {sent} were sent, and {confirmed} of them confirmed before"
+)]
 pub struct Contradiction {
     received: u64,
     confirmed: u64,
@@ -57,8 +59,14 @@ impl<M> Window<M> {
         self.messages.get(usize::try_from(place).ok()?)
     }
 
-    /// Forgets the messages that have arrived: those up to number `received`.
+    /// Forgets the messages that have arrived: those up to number `received`. Fewer than before are no news: a message that is
+    /// said again confirms what it did at first.
     pub fn confirm(&mut self, received: u64) -> Result<(), Contradiction> {
+        self.resume(received.max(self.confirmed))
+    }
+
+    /// The same for an end that goes on with a new stream, and so must know exactly what has arrived.
+    pub fn resume(&mut self, received: u64) -> Result<(), Contradiction> {
         let (confirmed, sent) = (self.confirmed, self.sent());
         if !(confirmed..=sent).contains(&received) {
             return Err(Contradiction { received, confirmed, sent });
@@ -169,7 +177,7 @@ mod tests {
                 Step::Break => {
                     self.under_way.clear();
                     self.next = self.receipts.received();
-                    prop_assert_eq!(self.window.confirm(self.next), Ok(()));
+                    prop_assert_eq!(self.window.resume(self.next), Ok(()));
                 }
             }
             Ok(())
@@ -198,8 +206,10 @@ mod tests {
         (0..3).for_each(|message| window.push(message));
         assert_eq!(window.confirm(2), Ok(()));
         for received in [0, 1, 4, u64::MAX] {
-            assert_eq!(window.confirm(received), Err(Contradiction { received, confirmed: 2, sent: 3 }));
+            assert_eq!(window.resume(received), Err(Contradiction { received, confirmed: 2, sent: 3 }));
         }
+        assert_eq!((window.confirm(0), window.confirm(1), window.unconfirmed()), (Ok(()), Ok(()), 1));
+        assert!(window.confirm(4).is_err());
         assert_eq!(
             (window.unconfirmed(), window.get(2), window.get(3), window.get(0)),
             (1, None, Some(&2), None)

@@ -132,24 +132,17 @@ impl Core {
         self.feed(Event::Crashed { worker, batch, offset }, Report::Death { worker, cause });
     }
 
-    /// A worker has ended its stream, so it does not want to come back.
-    pub(super) fn worker_left(&mut self, stream: Attachment) {
-        if self.workers.is_current(stream) {
-            self.worker_gone(stream.worker);
-        }
-    }
-
-    /// A worker whose stream has broken is dead, or about to dial in again.
-    pub(super) fn stream_broke(&mut self, stream: Attachment) {
+    /// A worker whose stream has ended is leaving, dead, or about to dial in again: these look the same from here.
+    pub(super) fn stream_ended(&mut self, stream: Attachment) {
         let until = clock::after(self.clock.now(), self.config.reconnect_grace);
-        if self.workers.broke(stream, until) {
+        if self.workers.stream_ended(stream, until) {
             self.worker_gone(stream.worker);
         }
     }
 
     pub(super) fn drop_absent_workers(&mut self) {
         while let Some(worker) = self.workers.take_absent(self.clock.now()) {
-            tracing::warn!(worker = worker.0, "a worker's stream broke and it did not come back");
+            tracing::debug!(worker = worker.0, "a worker's stream has ended and it did not come back");
             self.worker_gone(worker);
         }
     }

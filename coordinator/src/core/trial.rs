@@ -80,7 +80,7 @@ impl Trial {
         match ((step >> 1) % 8, stream) {
             (0, Some(stream)) => {
                 self.workers.remove(&who);
-                self.core.command(Command::WorkerLeft { stream });
+                self.core.command(Command::StreamEnded { stream });
             }
             (0, None) => {
                 let attached = Hello::decode(bytes).ok().and_then(|hello| self.attach(hello));
@@ -111,7 +111,7 @@ impl Trial {
     fn finish(mut self) {
         let job = self.job;
         for (stream, _) in std::mem::take(&mut self.workers).into_values() {
-            self.core.command(Command::WorkerLeft { stream });
+            self.core.command(Command::StreamEnded { stream });
         }
         ask(&mut self.core, |reply| Command::Close { job, reply });
         self.settle();

@@ -75,10 +75,9 @@ async fn listen(
         };
         let (command, is_last) = match said {
             Ok(Some(message)) => (Command::WorkerSaid { stream, message }, false),
-            Ok(None) => (Command::WorkerLeft { stream }, true),
-            Err(status) => {
-                tracing::debug!(worker = stream.worker.0, %status, "a worker's stream broke");
-                (Command::StreamBroke { stream }, true)
+            ended => {
+                tracing::debug!(worker = stream.worker.0, ?ended, "a worker's stream has ended");
+                (Command::StreamEnded { stream }, true)
             }
         };
         if commands.send(command).await.is_err() || is_last {

@@ -17,4 +17,5 @@ mod placing;
 mod pressure;
 mod returning;
 mod taking_back;
+#[expect(dead_code, reason = "these tests need no silence")]
 mod wire;

@@ -23,7 +23,7 @@ struct State {
     /// What was sent and not confirmed; `None` if the attachment cannot be resumed, so that nothing need be kept.
     window: Option<Window<WorkerMessage>>,
     receipts: Receipts,
-    /// The stream that sends; any older one has ended.
+    /// The stream that sends; any older one says nothing more.
     stream: u64,
     /// Messages that it has taken on, and those before it.
     carried: u64,
@@ -48,24 +48,21 @@ impl Line {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a new stream go on after the messages that have arrived. The one before it ends.
+    /// Lets a new stream go on after the messages that have arrived. The one before it falls silent.
     pub(super) fn open(&self, arrived: u64) -> Result<Lease, Contradiction> {
         let mut state = self.state();
-        state.window.as_mut().map_or(Ok(()), |window| window.confirm(arrived))?;
+        state.window.as_mut().map_or(Ok(()), |window| window.resume(arrived))?;
         state.stream += 1;
         state.carried = arrived;
-        state.wake();
         Ok(Lease { line: self.clone(), stream: state.stream })
     }
 
-    /// Counts a message of the coordinator, with so many bytes of payloads, which says that so many of ours have arrived;
-    /// zero says nothing. Returns whether it is time to confirm.
+    /// Counts a message of the coordinator, with so many bytes of payloads, which says that so many of ours have arrived.
+    /// Returns whether it is time to confirm.
     pub(super) fn heard(&self, bytes: usize, arrived: u64) -> Result<bool, Contradiction> {
         let mut state = self.state();
         let Some(window) = state.window.as_mut() else { return Ok(false) };
-        if arrived > 0 {
-            window.confirm(arrived)?;
-        }
+        window.confirm(arrived)?;
         Ok(state.receipts.count(bytes))
     }
 
@@ -85,7 +82,7 @@ impl Line {
         let mut state = self.state();
         state.queue.close();
         while state.queue.try_recv().is_ok() {}
-        state.stream += 1;
+        state.window = None;
         state.wake();
     }
 }
@@ -104,7 +101,7 @@ impl State {
 
     fn poll_next(&mut self, stream: u64, context: &mut Context<'_>) -> Poll<Option<WorkerMessage>> {
         if stream != self.stream {
-            return Poll::Ready(None);
+            return Poll::Pending;
         }
         let kept = self.window.as_ref().and_then(|window| window.get(self.carried + 1));
         let mut message = match kept {
@@ -148,10 +145,14 @@ pub(super) struct Lease {
 }
 
 /// The messages on one stream: a hello and, once that was welcomed, what the line has to say.
+///
+/// It ends when nobody will report anything any more: to the coordinator that means that the worker has left. A stream that was
+/// given up, or that another has taken the place of, says nothing until it is dropped.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     hello: Option<WorkerMessage>,
-    welcomed: oneshot::Receiver<Lease>,
+    /// Absent once there is a lease, or there will be none.
+    welcomed: Option<oneshot::Receiver<Lease>>,
     lease: Option<Lease>,
 }
 
@@ -159,7 +160,7 @@ impl Outgoing {
     /// The messages, and where to send the lease once the hello was welcomed.
     pub(super) fn new(hello: WorkerMessage) -> (Self, oneshot::Sender<Lease>) {
         let (welcome, welcomed) = oneshot::channel();
-        (Self { hello: Some(hello), welcomed, lease: None }, welcome)
+        (Self { hello: Some(hello), welcomed: Some(welcomed), lease: None }, welcome)
     }
 }
 
@@ -170,15 +171,13 @@ impl Stream for Outgoing {
         if let Some(hello) = self.hello.take() {
             return Poll::Ready(Some(hello));
         }
-        if self.lease.is_none() {
-            let Ok(lease) = ready!(Pin::new(&mut self.welcomed).poll(context)) else {
-                return Poll::Ready(None);
-            };
-            self.lease = Some(lease);
+        if let Some(welcomed) = &mut self.welcomed {
+            self.lease = ready!(Pin::new(welcomed).poll(context)).ok();
+            self.welcomed = None;
         }
         match &self.lease {
             Some(lease) => lease.line.state().poll_next(lease.stream, context),
-            None => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 }

@@ -161,7 +161,7 @@ impl Coordinator {
     async fn resume(&mut self) {
         let resume = self.offered().await.resume.unwrap();
         assert_eq!((resume.worker_id, &resume.token[..]), (self.worker_id, &[7; 16][..]));
-        self.sent.confirm(resume.received).unwrap();
+        self.sent.resume(resume.received).unwrap();
         let received = self.arrived.tell();
         self.welcome(Welcome { resumed: true, received, ..Welcome::default() }).await;
         for number in resume.received + 1..=self.sent.sent() {
@@ -196,9 +196,7 @@ impl Coordinator {
         });
         let message = message.await?;
         self.arrived.count(0);
-        if message.received > 0 {
-            self.sent.confirm(message.received).unwrap();
-        }
+        self.sent.confirm(message.received).unwrap();
         message.kind
     }
 
