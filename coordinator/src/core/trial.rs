@@ -4,6 +4,7 @@
 //! steps, each a byte that says which ([`Trial::step`]), another that says how long what follows is, and that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use poolmap_proto::PROTOCOL_VERSION;
 use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
@@ -50,7 +51,8 @@ struct Trial {
 
 impl Trial {
     fn new(flags: u8) -> Self {
-        let mut core = Core::new(Config::default());
+        // Workers may come back, but not for long: a step takes as much.
+        let mut core = Core::new(Config { reconnect_grace: Duration::from_nanos(1), ..Config::default() });
         let spec = spec(flags);
         let submitted = ask(&mut core, |reply| Command::Submit { spec, reply });
         let job = submitted.unwrap_or(JobId(0));
@@ -99,6 +101,7 @@ impl Trial {
 
     /// Does what the loop does between commands, and checks what must hold there.
     fn settle(&mut self) {
+        self.core.drop_absent_workers();
         self.core.follow_up();
         let holds = self.core.scheduler.check_invariants();
         assert_eq!(holds, Ok(()), "after an event");
