@@ -168,15 +168,14 @@ impl Workers {
         }
     }
 
-    /// Notes that a stream has ended. Returns whether its worker is gone for good; otherwise it may come back until `until`.
-    pub(crate) fn stream_ended(&mut self, stream: Attachment, until: Time) -> bool {
-        let Some(entry) = self.current(stream) else { return false };
-        if entry.kept.is_none() {
-            return true;
-        }
+    /// The stream of a worker has ended. Whether it may come back, which it must until then.
+    pub(crate) fn wait_for(&mut self, stream: Attachment, until: Time) -> bool {
+        let Some(entry) = self.attached.get_mut(&stream.worker).filter(|entry| entry.kept.is_some()) else {
+            return false;
+        };
         entry.outbox = None;
         self.away.push_back((until, stream));
-        false
+        true
     }
 
     /// When the next worker that is away must be back.
@@ -203,10 +202,6 @@ impl Workers {
     /// Whether a stream is the one that its worker has now.
     pub(crate) fn is_current(&self, stream: Attachment) -> bool {
         self.attached.get(&stream.worker).is_some_and(|worker| worker.stream == stream.stream)
-    }
-
-    fn current(&mut self, stream: Attachment) -> Option<&mut Worker> {
-        self.attached.get_mut(&stream.worker).filter(|worker| worker.stream == stream.stream)
     }
 
     /// Counts a message of a worker, with so many bytes of values, that confirms so many of ours.

@@ -132,10 +132,13 @@ impl Core {
         self.feed(Event::Crashed { worker, batch, offset }, Report::Death { worker, cause });
     }
 
-    /// A worker whose stream has ended is leaving, dead, or about to dial in again: these look the same from here.
+    /// A worker whose stream has ended is dead or about to dial in again, which looks the same from here; unless it was to leave
+    /// and has done so.
     pub(super) fn stream_ended(&mut self, stream: Attachment) {
         let until = clock::after(self.clock.now(), self.config.reconnect_grace);
-        if self.workers.stream_ended(stream, until) {
+        let is_draining = self.roster.get(stream.worker).is_some_and(|member| member.is_draining);
+        let has_left = is_draining && self.scheduler.tasks_held(stream.worker) == Some(0);
+        if self.workers.is_current(stream) && (has_left || !self.workers.wait_for(stream, until)) {
             self.worker_gone(stream.worker);
         }
     }

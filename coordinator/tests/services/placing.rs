@@ -54,9 +54,10 @@ async fn a_job_that_waits_for_labels_does_not_hold_up_others() {
     let mut waiting = cluster.submit(JobSpec { priority: 5, ..only_on(&["gpu"]) }).await;
     waiting.add(&["a"]).await;
     let mut job = cluster.job_of(&["b", "c"]).await;
-    cluster.worker("one", 1).await.echo_until_job_ends().await;
+    let mut worker = cluster.worker("one", 1).await;
+    worker.echo_until_job_ends().await;
     assert_eq!(job.finish().await.values(), ["b", "c"]);
-    assert_eq!(waiting.status().await.waits_for, "no worker is attached");
+    assert_eq!(waiting.status().await.waits_for, "no attached worker has the label gpu");
 }
 
 #[tokio::test]

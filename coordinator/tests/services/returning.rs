@@ -204,3 +204,13 @@ async fn a_worker_timeout_of_nothing_at_all_is_no_defect() {
     let mut worker = cluster.worker("short-lived", 1).await;
     assert!(worker.end().await.is_none());
 }
+
+#[tokio::test]
+async fn a_worker_that_has_given_all_back_may_go_and_is_not_waited_for() {
+    let cluster = Cluster::start(config(FOREVER));
+    let leaver = cluster.worker("leaver", 1).await;
+    leaver.say(Report::Draining(Draining {})).await;
+    leaver.hang_up().await;
+    let mut job = cluster.job_of(&["a"]).await;
+    eventually(async || job.status().await.waits_for == "no worker is attached").await;
+}
