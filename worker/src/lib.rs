@@ -59,8 +59,8 @@ pub struct Config {
     pub labels: Vec<String>,
     /// How long it tries to reach its coordinator at first; zero: once.
     pub connect_timeout: Duration,
-    /// How long it tries to reach its coordinator again, counted from when it last heard of it; then the coordinator is
-    /// lost. It can be resumed for as long as the coordinator waits for it; after that it comes back as a new worker.
+    /// How long it tries to reach its coordinator again when it does not hear of it any more; then the coordinator is lost.
+    /// It goes on where it was if the coordinator has waited for it, and otherwise comes back as a new worker.
     pub reconnect_timeout: Duration,
     /// What happens to tasks that run when the coordinator is lost.
     pub on_coordinator_lost: OnCoordinatorLost,

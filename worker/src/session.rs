@@ -48,7 +48,7 @@ pub enum SessionError {
         reason: String,
     },
     /// The coordinator could not be reached any more.
-    #[error("the coordinator was not heard of for {} s and is taken for lost", .0.as_secs())]
+    #[error("the coordinator could not be reached again within {} s and is taken for lost", .0.as_secs_f64())]
     Lost(Duration),
     /// The coordinator said something that cannot be.
     #[error("the coordinator made no sense: {0}")]

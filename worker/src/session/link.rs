@@ -41,7 +41,7 @@ pub(super) struct Link {
     /// Empty if the attachment cannot be resumed.
     token: Bytes,
     heartbeat_interval: Duration,
-    /// How long after it was last heard of the coordinator is lost.
+    /// How long another stream is searched for.
     patience: Duration,
     last_heard: Instant,
 }
@@ -68,8 +68,8 @@ impl From<Contradiction> for End {
 enum Event {
     Said(Result<Option<CoordinatorMessage>, Status>),
     Found(Result<Attached, SessionError>),
-    /// It is too long since the coordinator was heard of.
-    Overdue,
+    /// The coordinator has missed its heartbeats.
+    Silent,
 }
 
 impl Link {
@@ -138,8 +138,7 @@ impl Link {
                     }
                 }
                 Event::Found(found) => self.found(found)?,
-                Event::Overdue if self.last_heard.elapsed() >= self.patience => return Err(End::Lost),
-                Event::Overdue => self.search(),
+                Event::Silent => self.search(),
             }
         }
     }
@@ -166,23 +165,15 @@ impl Link {
     }
 
     async fn event(&mut self) -> Event {
-        let overdue = self.overdue();
         let is_searching = self.search.is_some();
+        let is_watched = self.is_resumable() && !is_searching;
+        let silent_at = is_watched.then(|| self.last_heard + self.heartbeat_interval * MISSED_HEARTBEATS);
         tokio::select! {
             said = said(&mut self.messages) => Event::Said(said),
             found = found(&mut self.search) => Event::Found(found),
-            () = reach(overdue) => Event::Overdue,
+            () = reach(silent_at) => Event::Silent,
             never = self.line.keep_reports(), if is_searching => match never {},
         }
-    }
-
-    /// When the silence has lasted too long: to go on with this stream, or at all.
-    fn overdue(&self) -> Option<Instant> {
-        let silence = match self.search {
-            None => self.heartbeat_interval * MISSED_HEARTBEATS,
-            Some(_) => self.patience,
-        };
-        self.is_resumable().then(|| self.last_heard + silence)
     }
 
     fn heard(&mut self, message: CoordinatorMessage) -> Result<Option<Kind>, End> {

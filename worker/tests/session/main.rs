@@ -15,4 +15,5 @@ mod model;
 mod reconnecting;
 mod recycling;
 mod running;
+mod streams;
 mod taking_back;
