@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::{Core, Report};
 use crate::Config;
 use crate::command::{Command, Outcomes, Reply};
+use crate::files::Held;
 use crate::outcomes;
 use crate::workers::{Attachment, Inbox, Outbox};
 
@@ -52,7 +53,7 @@ impl Trial {
     fn new(flags: u8) -> Self {
         let mut core = Core::new(Config::default());
         let spec = spec(flags);
-        let submitted = ask(&mut core, |reply| Command::Submit { spec, reply });
+        let submitted = ask(&mut core, |reply| Command::Submit { spec, files: Held::default(), reply });
         let job = submitted.unwrap_or(JobId(0));
         let mut trial = Self { core, job, workers: BTreeMap::new() };
         for (who, slots) in [(0, 2), (1, 1)] {

@@ -66,7 +66,10 @@ impl Arrival {
 
 impl fmt::Debug for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arrival").field("file", &self.file).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Arrival")
+            .field("file", &self.file)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
