@@ -176,8 +176,7 @@ pub(crate) async fn next_piece(file: File) -> Result<Option<(Bytes, File)>, Stat
 pub(crate) async fn blocking_io<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
-    blocking(move || work().map_err(|error| Status::internal(format!("the coordinator's disk: {error}"))))
-        .await
+    blocking(move || work().map_err(|error| disk(&error))).await
 }
 
 /// Runs on a thread what takes a while.
@@ -228,6 +227,10 @@ async fn remove(contents: Vec<TempPath>) -> Result<(), Status> {
         Ok(())
     })
     .await
+}
+
+fn disk(error: &io::Error) -> Status {
+    Status::failed_precondition(format!("the coordinator's disk fails: {error}"))
 }
 
 fn not_here(path: &str, digest: Digest) -> Status {

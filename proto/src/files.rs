@@ -6,7 +6,7 @@ mod digest;
 
 use std::collections::HashSet;
 
-pub use self::arrival::{Arrival, ArrivalError};
+pub use self::arrival::{Arrival, WrongContent};
 pub use self::digest::{Digest, NoDigest};
 use crate::v1::ShippedFile;
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
-use poolmap_proto::files::{Arrival, ArrivalError, Digest, PIECE_BYTES_MAX};
+use poolmap_proto::files::{Digest, PIECE_BYTES_MAX};
 use poolmap_proto::v1::files_server::Files as FilesProtocol;
 use poolmap_proto::v1::{GetRequest, GetResponse, MissingRequest, MissingResponse, PutRequest, PutResponse};
-use tempfile::TempPath;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Responses;
@@ -54,7 +53,7 @@ impl FilesService {
                 Some(_) => return Err(Status::invalid_argument("a call brings one content")),
             };
         }
-        let path = files::blocking(move || finish(arrival, digest)).await?;
+        let path = arrival.finish(digest).map_err(|wrong| Status::invalid_argument(wrong.to_string()))?;
         self.files.add(digest, path, room);
         Ok(())
     }
@@ -99,13 +98,4 @@ async fn next(pieces: &mut Streaming<PutRequest>) -> Result<Option<PutRequest>, 
 
 fn parse(digest: &[u8]) -> Result<Digest, Status> {
     Digest::try_from(digest).map_err(|error| Status::invalid_argument(error.to_string()))
-}
-
-fn finish(arrival: Arrival, announced: Digest) -> Result<TempPath, Status> {
-    arrival.finish(announced).map_err(|error| match error {
-        ArrivalError::Other { .. } => {
-            Status::invalid_argument(format!("the content is another one: {error}"))
-        }
-        ArrivalError::Disk(_) => Status::internal(format!("the coordinator's disk: {error}")),
-    })
 }
