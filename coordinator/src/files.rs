@@ -4,10 +4,10 @@
 //! held: it never waits for the disk, which is read and written on threads for what blocks.
 
 mod books;
+mod folder;
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,15 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use poolmap_proto::files::{self, Arrival, Digest, PIECE_BYTES_MAX};
 use poolmap_proto::v1::ShippedFile;
-use tempfile::{TempDir, TempPath};
+use tempfile::TempPath;
 use tokio::sync::OnceCell;
 use tonic::Status;
 
 use self::books::Books;
+use self::folder::Folder;
 use crate::clock::Clock;
 
-/// What the folders of contents are called; what a coordinator that was killed has left has such a name, too.
-const FOLDER_PREFIX: &str = "poolmap-files-";
 /// How often contents are looked for that have not been needed for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -36,13 +35,13 @@ struct Store {
     /// Where the folder is made; among temporary files if absent.
     parent: Option<PathBuf>,
     /// Made when it is first needed: most coordinators of one machine never need it.
-    folder: OnceCell<TempDir>,
+    folder: OnceCell<Folder>,
     clock: Clock,
     books: Mutex<Books>,
 }
 
 impl Files {
-    /// A store without contents, on the current tokio runtime. In `parent` no other coordinator may keep its contents.
+    /// A store without contents, on the current tokio runtime.
     pub(crate) fn start(parent: Option<PathBuf>, bytes_max: u64) -> Self {
         let books = Mutex::new(Books::new(bytes_max));
         let store = Arc::new(Store { parent, folder: OnceCell::new(), clock: Clock::start(), books });
@@ -114,7 +113,7 @@ impl Files {
 impl Store {
     async fn folder(&self) -> Result<&Path, Status> {
         let parent = self.parent.clone();
-        let folder = self.folder.get_or_try_init(|| blocking_io(move || make_folder(parent)));
+        let folder = self.folder.get_or_try_init(|| blocking_io(move || Folder::make(parent.as_deref())));
         Ok(folder.await?.path())
     }
 
@@ -185,21 +184,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Status> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
-}
-
-/// Makes a folder that only this user may enter, and removes what is left in its parent of a coordinator that was killed.
-fn make_folder(parent: Option<PathBuf>) -> io::Result<TempDir> {
-    let mut folder = tempfile::Builder::new();
-    folder.prefix(FOLDER_PREFIX).permissions(Permissions::from_mode(0o700));
-    let Some(parent) = parent else { return folder.tempdir() };
-    std::fs::create_dir_all(&parent)?;
-    for entry in std::fs::read_dir(&parent)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(FOLDER_PREFIX.as_bytes()) {
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    folder.tempdir_in(parent)
 }
 
 /// Removes what has not been needed for too long, as long as the store is there.
