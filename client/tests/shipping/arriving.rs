@@ -1,6 +1,4 @@
-//! How contents get to workers: once each, whatever happens on the way, and without filling anybody's memory.
-
-use std::io::Write as _;
+//! How contents get to workers: once each, whatever happens on the way.
 
 use poolmap_client::{Backend, ChildOptions, Function, JobSpec, NativeFunction, Transport, function};
 use poolmap_coordinator::Config;
@@ -96,31 +94,6 @@ async fn a_connection_that_breaks_on_the_way_is_made_again() {
     assert_eq!(cluster.run(python(READ, files), &[r#"["data"]"#]).await.unwrap(), [r#""in the end""#]);
     assert_eq!(cluster.wire.calls("Get"), 4);
     cluster.stop().await;
-}
-
-#[tokio::test]
-async fn a_hundred_megabytes_are_never_in_memory_at_once() {
-    const MEGABYTES: usize = 100;
-    let cluster = Cluster::start(1).await;
-    let path = cluster.home.path().join("large");
-    let mut file = std::fs::File::create(&path).unwrap();
-    (0..MEGABYTES).for_each(|number| file.write_all(&vec![number as u8; 1 << 20]).unwrap());
-    let before = peak_bytes();
-    let files = cluster.ship(&[path]).await;
-    let source = "import os\ndef work(): return os.path.getsize('large')";
-    let values = cluster.run(python(source, files), &["[]"]).await;
-    assert_eq!(values.unwrap(), [(MEGABYTES << 20).to_string()]);
-    let grown = peak_bytes() - before;
-    // What other tests need meanwhile, and windows of connections.
-    assert!(grown < 50 << 20, "{grown}");
-    cluster.stop().await;
-}
-
-/// The most memory that this process ever had resident.
-fn peak_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
 #[tokio::test]
