@@ -1,6 +1,6 @@
 //! A large file on its way through client, coordinator and worker, in a process that does nothing else: its memory is measured.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected shall fail there")]
-#![expect(dead_code, clippy::indexing_slicing, reason = "other tests need more of what they share")]
+#![expect(dead_code, reason = "other tests need more of what they share")]
 
 #[path = "shipping/cluster.rs"]
 mod cluster;

@@ -39,8 +39,6 @@ pub(crate) struct Fetcher(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     connector: Connector,
-    /// What this machine is called in errors.
-    host: String,
     /// How long it is tried while nothing comes.
     patience: Duration,
     cache: Cache,
@@ -52,9 +50,8 @@ struct Shared {
 
 /// A job cannot have its files.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} cannot get {what}: {reason}")]
+#[error("cannot get {what}: {reason}")]
 pub(crate) struct FetchError {
-    host: String,
     what: String,
     reason: String,
 }
@@ -70,14 +67,9 @@ pub(crate) struct JobFolder {
 }
 
 impl Fetcher {
-    pub(crate) fn new(
-        connector: Connector,
-        host: String,
-        patience: Duration,
-        parent: Option<PathBuf>,
-    ) -> Self {
+    pub(crate) fn new(connector: Connector, patience: Duration, parent: Option<PathBuf>) -> Self {
         let (cache, root) = (Cache::default(), Mutex::default());
-        Self(Arc::new(Shared { connector, host, patience, cache, parent, root }))
+        Self(Arc::new(Shared { connector, patience, cache, parent, root }))
     }
 
     /// Makes a folder for these files, which is empty before [`fill`](Self::fill) has ended.
@@ -92,8 +84,8 @@ impl Fetcher {
     pub(crate) async fn fill(self, folder: Arc<JobFolder>) -> Result<(), FetchError> {
         let checked = folder.clone();
         let contents = blocking(move || contents(&checked.files)).await;
-        let contents = contents.map_err(|reason| self.error("the files of a job", reason))?;
-        let root = self.0.root().map_err(|error| self.error("the files of a job", error.to_string()))?;
+        let contents = contents.map_err(all_files)?;
+        let root = self.0.root().map_err(|error| all_files(error.to_string()))?;
         let line = Line::new(self.0.connector.clone(), self.0.patience, root);
         let brought = stream::iter(contents)
             .map(Ok)
@@ -114,7 +106,7 @@ impl Fetcher {
         let first = places.first().and_then(|place| folder.files.get(*place));
         // The same bytes in all of them, or the coordinator would not have taken the job.
         let (path, bytes) = first.map_or(("", 0), |file| (file.path.as_str(), file.bytes));
-        let error = |reason| self.error(&format!("{path}, a file that travels with the job"), reason);
+        let error = |reason| FetchError { what: format!("{path}, a file that travels with the job"), reason };
         let content = self.0.cache.content(digest, || line.fetch(digest, bytes)).await.map_err(error)?;
         let folder = folder.clone();
         let copied = blocking(move || {
@@ -122,10 +114,6 @@ impl Fetcher {
             files.into_iter().try_for_each(|file| copy(&content.path, &folder.path, file))
         });
         copied.await.map_err(error)
-    }
-
-    fn error(&self, what: &str, reason: String) -> FetchError {
-        FetchError { host: self.0.host.clone(), what: what.to_owned(), reason }
     }
 }
 
@@ -153,6 +141,10 @@ impl Drop for JobFolder {
             runtime.spawn_blocking(move || drop(folder));
         }
     }
+}
+
+fn all_files(reason: String) -> FetchError {
+    FetchError { what: "the files that travel with the job".to_owned(), reason }
 }
 
 /// The places of each content among the files of a job.

@@ -139,15 +139,10 @@ pub async fn run(
         runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
         stderr: Stderr::new(std::io::stderr(), tasks.clone()),
         tasks,
-        fetcher: fetcher(&config, &connector),
+        // For as long as the coordinator itself would be tried.
+        fetcher: Fetcher::new(connector.clone(), config.reconnect_timeout, config.folder.clone()),
     };
     Ok(session::serve(config, connector, ground, stop).await?)
-}
-
-/// What brings the files of jobs, tried for as long as the coordinator itself would be.
-fn fetcher(config: &Config, connector: &Connector) -> Fetcher {
-    let host = if config.host.is_empty() { &config.name } else { &config.host };
-    Fetcher::new(connector.clone(), host.clone(), config.reconnect_timeout, config.folder.clone())
 }
 
 /// Limits for the numeric libraries of children, unless the user has set them for the worker.

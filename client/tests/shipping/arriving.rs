@@ -131,6 +131,6 @@ async fn a_host_that_cannot_get_a_file_is_named_with_the_file() {
     };
     tokio::spawn(poolmap_worker::run(config, transport.into(), std::future::pending()));
     let error = cluster.run(python(READ, files), &[r#"["data"]"#]).await.unwrap_err();
-    assert!(error.starts_with("far-away cannot get data, a file that travels with the job: "), "{error}");
+    assert!(error.starts_with("worker on far-away: cannot get data, a file that travels with the job: Operation is not implemented"), "{error}");
     cluster.stop().await;
 }

@@ -59,7 +59,8 @@ impl From<ConnectError> for Failed {
 
 impl From<Status> for Failed {
     fn from(status: Status) -> Self {
-        let reason = status.message().to_owned();
+        let said = Some(status.message()).filter(|said| !said.is_empty());
+        let reason = said.unwrap_or(status.code().description()).to_owned();
         match status.code() {
             Code::NotFound
             | Code::InvalidArgument
@@ -117,7 +118,7 @@ impl Line {
             })
             .await?;
         }
-        let path = on_disk(move || arrival.finish(digest)).await?;
+        let path = arrival.finish(digest).map_err(|wrong| Failed::ForGood(wrong.to_string()))?;
         Ok(Content { path, bytes })
     }
 

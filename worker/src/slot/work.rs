@@ -188,7 +188,7 @@ mod tests {
             runner_files: RunnerFiles::write(None).ok()?,
             stderr: Stderr::new(std::io::sink(), tasks.clone()),
             tasks,
-            fetcher: Fetcher::new(nowhere, String::new(), std::time::Duration::ZERO, None),
+            fetcher: Fetcher::new(nowhere, std::time::Duration::ZERO, None),
         };
         let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
         let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });
