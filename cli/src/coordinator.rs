@@ -122,10 +122,12 @@ async fn serve_until_told(
     listener: Listener,
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
-    // Files in there have no name: nothing of them is left behind, however this process ends.
-    let spill_folder = if args.insecure { std::env::temp_dir() } else { args.folder()? };
+    // On a disk, which temporary files may not have. Of outcomes nothing is left behind there, however this process ends; of
+    // the files of jobs the next coordinator removes what is.
+    let files_folder = (!args.insecure).then(|| args.folder()).transpose()?;
+    let spill_folder = Some(files_folder.clone().unwrap_or_else(std::env::temp_dir));
     let config =
-        Config { worker_timeout: args.worker_timeout, spill_folder: Some(spill_folder), ..Config::default() };
+        Config { worker_timeout: args.worker_timeout, spill_folder, files_folder, ..Config::default() };
     let coordinator = Coordinator::start(config);
     let stop = CancellationToken::new();
     let max_message_bytes = usize::try_from(args.max_message_size.as_u64()).unwrap_or(usize::MAX);

@@ -12,6 +12,7 @@ use poolmap_proto::v1::{
 use tonic::{Code, Response, Status};
 
 use crate::error::ClientError;
+use crate::files;
 use crate::job::Job;
 use crate::patience::Patience;
 
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Client {
     pub(crate) jobs: Stub,
     cluster: ClusterClient<GrpcService>,
+    pub(crate) files: files::Stub,
     pub(crate) patience: Duration,
 }
 
@@ -37,8 +39,9 @@ impl Client {
         let jobs = JobsClient::new(service.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let cluster = ClusterClient::new(service).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Self { jobs, cluster, patience: PATIENCE }
+        let cluster = ClusterClient::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let files = files::stub(service);
+        Self { jobs, cluster, files, patience: PATIENCE }
     }
 
     /// The same client, which tries so long to reach a coordinator again that it has lost.

@@ -18,6 +18,7 @@
 mod chunk;
 mod client;
 mod error;
+mod files;
 mod job;
 mod outcomes;
 mod patience;
@@ -26,13 +27,14 @@ mod tasks;
 pub use poolmap_proto::transport::{Transport, Unreachable};
 pub use poolmap_proto::v1::{
     Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, Halt,
-    JobEnd, JobSpec, JobStatus, NativeFunction, OutcomeRun, PythonFunction, SourceFile, WorkerState,
-    WorkerStatus, function, halt,
+    JobEnd, JobSpec, JobStatus, NativeFunction, OutcomeRun, PythonFunction, ShippedFile, SourceFile,
+    WorkerState, WorkerStatus, function, halt,
 };
 
 pub use crate::chunk::Chunk;
 pub use crate::client::Client;
 pub use crate::error::ClientError;
+pub use crate::files::ShipError;
 pub use crate::job::Job;
 pub use crate::outcomes::OutcomeStream;
 pub use crate::tasks::TaskSender;

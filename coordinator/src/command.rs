@@ -9,6 +9,7 @@ use poolmap_scheduler::JobId;
 use tokio::sync::oneshot;
 use tonic::Status;
 
+use crate::files::Held;
 use crate::spill::Frame;
 use crate::workers::{Attachment, Outbox};
 
@@ -20,6 +21,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Status>>;
 pub(crate) enum Command {
     Submit {
         spec: JobSpec,
+        /// What it needs of the contents.
+        files: Held,
         reply: Reply<JobId>,
     },
     /// A client opens a stream of a job. As long as it holds the answer it is there.

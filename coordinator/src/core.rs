@@ -126,7 +126,7 @@ impl Core {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Submit { spec, reply } => self.submit(spec, reply),
+            Command::Submit { spec, files, reply } => self.submit(spec, files, reply),
             Command::Attach { job, role, reply } => self.attach(job, role, reply),
             Command::AddTasks { job, chunk, reply } => self.add_tasks(job, chunk, reply),
             Command::Close { job, reply } => self.close(job, reply),

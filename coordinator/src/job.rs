@@ -10,6 +10,7 @@ use crate::Config;
 use crate::chunks::Chunks;
 use crate::clock::Clock;
 use crate::command::{Outcomes, Presence, Reply, Role};
+use crate::files::Held;
 use crate::log::{OutcomeLog, Part};
 use crate::outcomes;
 
@@ -18,6 +19,8 @@ use crate::outcomes;
 #[expect(clippy::struct_excessive_bools, reason = "facts that combine")]
 pub(crate) struct Job {
     pub(crate) spec: JobSpec,
+    /// The contents of its files, until it has ended.
+    files: Held,
     pub(crate) chunks: Chunks,
     pub(crate) log: OutcomeLog,
     failed: u64,
@@ -57,10 +60,11 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(spec: JobSpec, classes: Classes, now: Time) -> Self {
+    pub(crate) fn new(spec: JobSpec, files: Held, classes: Classes, now: Time) -> Self {
         let log = if spec.detached { OutcomeLog::keeping_all() } else { OutcomeLog::default() };
         Self {
             spec,
+            files,
             chunks: Chunks::default(),
             log,
             failed: 0,
@@ -140,6 +144,7 @@ impl Job {
     pub(crate) fn end(&mut self, now: Time) {
         if self.ended.is_none() {
             self.ended = Some((now, Clock::wall_ms()));
+            self.files = Held::default();
         }
         if self.is_abandoned {
             self.log.clear();

@@ -9,6 +9,7 @@ mod clock;
 mod command;
 mod core;
 mod deadlines;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,14 +25,16 @@ mod workers;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use poolmap_proto::MAX_MESSAGE_BYTES;
 use poolmap_proto::v1::cluster_server::ClusterServer;
+use poolmap_proto::v1::files_server::FilesServer;
 use poolmap_proto::v1::jobs_server::JobsServer;
 use poolmap_proto::v1::workers_server::WorkersServer;
+use poolmap_proto::{MAX_MESSAGE_BYTES, files as shipping};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::command::Command;
-pub use crate::service::{ClusterService, JobsService, SLOTS_MAX, WorkersService};
+use crate::files::Files;
+pub use crate::service::{ClusterService, FilesService, JobsService, SLOTS_MAX, WorkersService};
 
 /// Commands that may wait for the core. Each service call waits for room, so this bounds nothing but latency.
 const COMMAND_QUEUE: usize = 256;
@@ -47,6 +50,11 @@ pub struct Config {
     /// Where outcomes of detached jobs go for which memory has no room; without it, such jobs are held. The files have no names
     /// and are gone with the coordinator.
     pub spill_folder: Option<PathBuf>,
+    /// Where the contents of files that travel with jobs are kept, in a folder that goes with the coordinator; among
+    /// temporary files if absent. What a coordinator that was killed has left there is removed.
+    pub files_folder: Option<PathBuf>,
+    /// Bytes that these contents may take in all.
+    pub files_bytes_max: u64,
     /// A client is gone that had no stream of its job open for so long: what is not detached is cancelled.
     pub client_timeout: Duration,
     /// Jobs that have ended are forgotten after so long.
@@ -86,6 +94,8 @@ impl Default for Config {
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
             spill_folder: None,
+            files_folder: None,
+            files_bytes_max: 10 << 30,
             client_timeout: Duration::from_secs(15),
             retention: Duration::from_secs(24 * 60 * 60),
             is_local: false,
@@ -101,6 +111,7 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     commands: mpsc::Sender<Command>,
+    files: Files,
     hello_timeout: Duration,
 }
 
@@ -110,8 +121,9 @@ impl Coordinator {
     pub fn start(config: Config) -> Self {
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let hello_timeout = config.hello_timeout;
+        let files = Files::start(config.files_folder.clone(), config.files_bytes_max);
         tokio::spawn(core::Core::new(config).run(receiver));
-        Self { commands, hello_timeout }
+        Self { commands, files, hello_timeout }
     }
 
     /// Takes no new jobs from now on, and waits until those that are there have ended and been read.
@@ -141,9 +153,17 @@ impl Coordinator {
     /// The service that clients call.
     #[must_use]
     pub fn jobs(&self) -> JobsServer<JobsService> {
-        JobsServer::new(JobsService::new(self.commands.clone()))
+        JobsServer::new(JobsService::new(self.commands.clone(), self.files.clone()))
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The service that takes the files of jobs from clients and gives them to workers.
+    #[must_use]
+    pub fn files(&self) -> FilesServer<FilesService> {
+        FilesServer::new(FilesService::new(self.files.clone()))
+            .max_decoding_message_size(shipping::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(shipping::MESSAGE_BYTES_MAX)
     }
 
     /// The service that operators call.

@@ -170,9 +170,12 @@ async fn routes(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let anybody = None;
+    // Clients bring files, workers fetch them.
+    let files = guarded(coordinator.files(), anybody, refusals);
     Ok(Routes::new(guarded(jobs, Some(Role::Client), refusals))
         .add_service(guarded(coordinator.cluster(), Some(Role::Client), refusals))
         .add_service(guarded(workers, Some(Role::Worker), refusals))
+        .add_service(files)
         .add_service(guarded(health_service, anybody, refusals))
         .add_service(guarded(reflection().build_v1()?, anybody, refusals))
         .add_service(guarded(reflection().build_v1alpha()?, anybody, refusals)))

@@ -1,17 +1,25 @@
 //! The gRPC services: requests become commands for the core, answers become responses.
 
 mod cluster;
+mod files;
 mod jobs;
 mod outcomes;
 mod workers;
 
+use std::pin::Pin;
+
+use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 pub use self::cluster::ClusterService;
+pub use self::files::FilesService;
 pub use self::jobs::JobsService;
 pub use self::workers::{SLOTS_MAX, WorkersService};
 use crate::command::{Command, Reply};
+
+/// A stream of answers.
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Asks the core and waits for its answer.
 async fn ask<T>(

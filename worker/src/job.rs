@@ -1,10 +1,12 @@
 //! A job as a worker knows it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::files::JobFolder;
 use crate::launch::Launcher;
 
 /// What a worker needs to run tasks of a job. Shared by all slots.
@@ -21,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) max_child_rss_bytes: Option<u64>,
     /// Time an attempt may take.
     pub(crate) timeout: Option<Duration>,
+    /// Where the files are that travel with it; absent if none do.
+    pub(crate) folder: Option<Arc<JobFolder>>,
     /// Starts runners for it.
     pub(crate) launcher: Launcher,
     pub(crate) task_time: TaskTime,

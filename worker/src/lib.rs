@@ -6,6 +6,7 @@
 mod cgroup;
 mod child;
 mod connect;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ use poolmap_proto::v1::EnvironmentVariable;
 use tokio_util::task::TaskTracker;
 
 pub use crate::connect::{ConnectError, Connector};
+use crate::files::Fetcher;
 use crate::launch::Ground;
 pub use crate::launch::{CHILD_ARGUMENT, usual_python};
 use crate::runtime::native::Registry;
@@ -44,7 +46,7 @@ pub struct Config {
     pub slots: NonZeroU32,
     /// The native functions it knows.
     pub registry: Registry,
-    /// Where it makes the folder for the files that it needs; among temporary files if absent. A worker that is killed
+    /// Where it makes the folders for the files that it needs, and for those that travel with jobs; among temporary files if absent. A worker that is killed
     /// cannot remove them: this is for whoever can do so instead.
     pub folder: Option<PathBuf>,
     /// Name of the machine, for people.
@@ -137,6 +139,8 @@ pub async fn run(
         runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
         stderr: Stderr::new(std::io::stderr(), tasks.clone()),
         tasks,
+        // For as long as the coordinator itself would be tried.
+        fetcher: Fetcher::new(connector.clone(), config.reconnect_timeout, config.folder.clone()),
     };
     Ok(session::serve(config, connector, ground, stop).await?)
 }

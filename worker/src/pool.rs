@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{Batch, Draining, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use crate::files::{FetchError, JobFolder};
 use crate::job::Job;
 use crate::launch::{self, Ground};
 use crate::memory::guard::{Decision, Guard};
@@ -30,6 +32,10 @@ pub(crate) struct Pool {
     jobs: HashMap<u64, Arc<Job>>,
     /// Jobs that cannot run here; batches of them may still come.
     rejected: HashSet<u64>,
+    /// Brings the files of jobs.
+    fetches: JoinSet<(u64, Result<(), FetchError>)>,
+    /// Jobs whose files are still to come; their batches wait.
+    fetching: HashMap<u64, AbortHandle>,
     waiting: VecDeque<Work>,
     /// Which slot has which batch.
     placed: HashMap<u64, usize>,
@@ -90,6 +96,8 @@ impl Pool {
             slots,
             jobs: HashMap::new(),
             rejected: HashSet::new(),
+            fetches: JoinSet::new(),
+            fetching: HashMap::new(),
             waiting: VecDeque::new(),
             placed: HashMap::new(),
             reports,
@@ -108,13 +116,49 @@ impl Pool {
         let job_id = announced.job_id;
         match launch::prepare(announced, &self.ground) {
             Ok(job) => {
+                if let Some(folder) = &job.folder {
+                    self.fetch(job_id, folder.clone());
+                }
                 self.jobs.insert(job_id, Arc::new(job));
             }
-            Err(error) => {
-                self.rejected.insert(job_id);
-                self.tell(Report::JobRejected(JobRejected { job_id, error: error.to_string() }));
-            }
+            Err(error) => self.reject(job_id, error.to_string()),
         }
+    }
+
+    fn fetch(&mut self, job_id: u64, folder: Arc<JobFolder>) {
+        let filled = self.ground.fetcher.clone().fill(folder);
+        let fetch = self.fetches.spawn(async move { (job_id, filled.await) });
+        self.fetching.insert(job_id, fetch);
+    }
+
+    /// Lets a job begin whose files have come.
+    fn fetched(
+        &mut self,
+        fetched: Result<(u64, Result<(), FetchError>), JoinError>,
+    ) -> Result<(), SlotStuck> {
+        let (job_id, error) = match fetched {
+            Ok((job_id, fetched)) => (job_id, fetched.err().map(|error| error.to_string())),
+            Err(error) => {
+                let of = self.fetching.iter().find(|(_, fetch)| fetch.id() == error.id());
+                // If it is of no job any more, that has ended before.
+                let Some((job_id, _)) = of else { return Ok(()) };
+                (*job_id, Some(error.to_string()))
+            }
+        };
+        match (self.fetching.remove(&job_id), error) {
+            (Some(_), Some(error)) => self.reject(job_id, error),
+            (Some(_), None) => return self.place(),
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing of a job is run.
+    fn reject(&mut self, job_id: u64, error: String) {
+        self.jobs.remove(&job_id);
+        self.waiting.retain(|work| work.job.id != job_id);
+        self.rejected.insert(job_id);
+        self.tell(Report::JobRejected(JobRejected { job_id, error }));
     }
 
     /// Takes a batch; of a job that was rejected nothing is run.
@@ -187,26 +231,31 @@ impl Pool {
         known.chain(running.map(|started| now.saturating_duration_since(started))).max().unwrap_or_default()
     }
 
-    /// Reports what the pool has to say, once there is room for it; never ends if that is nothing.
-    pub(crate) async fn speak(&mut self) {
-        if self.unsaid.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        match self.reports.reserve().await {
-            Ok(room) => {
-                if let Some(message) = self.unsaid.pop_front() {
-                    room.send(message);
+    /// Attends to what the pool waits for by itself: room for what it has to report, and files of jobs. Never ends if that
+    /// is nothing, and may be dropped while it waits.
+    pub(crate) async fn attend(&mut self) -> Result<(), SlotStuck> {
+        let fetched = tokio::select! {
+            room = self.reports.reserve(), if !self.unsaid.is_empty() => {
+                match (room, self.unsaid.pop_front()) {
+                    (Ok(room), Some(message)) => room.send(message),
+                    // Nobody listens any more.
+                    _ => self.unsaid.clear(),
                 }
+                return Ok(());
             }
-            // Nobody listens any more.
-            Err(_closed) => self.unsaid.clear(),
-        }
+            Some(fetched) = self.fetches.join_next() => fetched,
+            else => std::future::pending().await,
+        };
+        self.fetched(fetched)
     }
 
     /// Nothing follows of a job.
     pub(crate) fn job_ended(&mut self, job_id: u64) -> Result<(), SlotStuck> {
         self.jobs.remove(&job_id);
         self.rejected.remove(&job_id);
+        if let Some(fetch) = self.fetching.remove(&job_id) {
+            fetch.abort();
+        }
         self.waiting.retain(|work| work.job.id != job_id);
         (0..self.slots.len()).try_for_each(|slot| self.command(slot, SlotCommand::EndJob(job_id)))
     }
@@ -254,10 +303,12 @@ impl Pool {
 
     /// Gives waiting batches to idle slots.
     fn place(&mut self) -> Result<(), SlotStuck> {
-        while !self.waiting.is_empty() && self.may_begin() {
+        while self.may_begin() {
+            let next = self.waiting.iter().position(|work| !self.fetching.contains_key(&work.job.id));
+            let Some(next) = next else { return Ok(()) };
             let idle = self.slots.iter_mut().enumerate().find(|(_, slot)| slot.is_idle);
             let Some((place, slot)) = idle else { return Ok(()) };
-            let Some(mut work) = self.waiting.pop_front() else { return Ok(()) };
+            let Some(mut work) = self.waiting.remove(next) else { return Ok(()) };
             work.has_followers = !self.waiting.is_empty();
             slot.is_idle = false;
             self.placed.insert(work.batch_id, place);

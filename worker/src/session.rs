@@ -172,7 +172,7 @@ impl<'a> Session<'a> {
                     Err(End::Failed(error)) => return Err(error),
                 },
                 Some(left) = self.departures.recv() => self.pool.left(left)?,
-                () = self.pool.speak() => {}
+                attended = self.pool.attend() => attended?,
                 _ = self.look.tick() => self.look()?,
                 _ = self.heartbeat.tick() => self.link.beat(),
                 () = &mut stop, if !is_told => {

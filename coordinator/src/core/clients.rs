@@ -7,13 +7,14 @@ use tonic::Status;
 use super::{Core, Report};
 use crate::clock;
 use crate::command::{Outcomes, Presence, Reply, Role};
+use crate::files::Held;
 use crate::job::Job;
 
 /// Attempts that may end with a dead child when the job does not say.
 const DEFAULT_CRASH_LIMIT: u32 = 3;
 
 impl Core {
-    pub(super) fn submit(&mut self, spec: JobSpec, reply: Reply<JobId>) {
+    pub(super) fn submit(&mut self, spec: JobSpec, files: Held, reply: Reply<JobId>) {
         if spec.function.as_ref().and_then(|function| function.kind.as_ref()).is_none() {
             let _gone = reply.send(Err(Status::invalid_argument("a job needs a function")));
             return;
@@ -30,7 +31,7 @@ impl Core {
         if spec.timeout_ms > 0 {
             self.deadlines.add(clock::after_ms(now, spec.timeout_ms), job);
         }
-        self.jobs.insert(job, Job::new(spec, classes, now));
+        self.jobs.insert(job, Job::new(spec, files, classes, now));
         self.feed(Event::JobSubmitted { job, options }, Report::Nothing);
         let _gone = reply.send(Ok(job));
     }

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::{Core, Report};
 use crate::Config;
 use crate::command::{Command, Outcomes, Reply};
+use crate::files::Held;
 use crate::outcomes;
 use crate::workers::{Attachment, Inbox, Outbox};
 
@@ -54,7 +55,7 @@ impl Trial {
         // Workers may come back, but not for long: a step takes as much.
         let mut core = Core::new(Config { reconnect_grace: Duration::from_nanos(1), ..Config::default() });
         let spec = spec(flags);
-        let submitted = ask(&mut core, |reply| Command::Submit { spec, reply });
+        let submitted = ask(&mut core, |reply| Command::Submit { spec, files: Held::default(), reply });
         let job = submitted.unwrap_or(JobId(0));
         let mut trial = Self { core, job, workers: BTreeMap::new() };
         for (who, slots) in [(0, 2), (1, 1)] {

@@ -1,8 +1,5 @@
 //! What clients call.
 
-use std::pin::Pin;
-
-use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use poolmap_proto::v1::jobs_server::Jobs;
 use poolmap_proto::v1::{
@@ -14,30 +11,30 @@ use poolmap_scheduler::JobId;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{ask, outcomes};
+use super::{Responses, ask, outcomes};
 use crate::command::{Command, Presence, Role};
+use crate::files::Files;
 
 /// The `Jobs` service.
 #[derive(Clone, Debug)]
 pub struct JobsService {
     commands: mpsc::Sender<Command>,
+    files: Files,
 }
 
 impl JobsService {
-    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, files: Files) -> Self {
+        Self { commands, files }
     }
 }
-
-/// A stream of answers.
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Jobs for JobsService {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         let spec =
             request.into_inner().spec.ok_or_else(|| Status::invalid_argument("a submission needs a spec"))?;
-        let job = ask(&self.commands, |reply| Command::Submit { spec, reply }).await?;
+        let files = self.files.hold(&spec.files).await?;
+        let job = ask(&self.commands, |reply| Command::Submit { spec, files, reply }).await?;
         Ok(Response::new(SubmitResponse { job_id: job.0 }))
     }
 

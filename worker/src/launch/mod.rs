@@ -7,12 +7,15 @@ mod python;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmap_proto::v1::{Backend, ChildOptions, EnvironmentVariable, Function, JobStarted, function};
+use poolmap_proto::v1::{
+    Backend, ChildOptions, EnvironmentVariable, Function, JobStarted, ShippedFile, function,
+};
 use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +24,7 @@ pub(crate) use self::native::ThreadLauncher;
 use self::python::Interpreter;
 pub use self::python::usual_python;
 use crate::child::{Child, Exit};
+use crate::files::{FOLDER_VARIABLE, Fetcher, JobFolder};
 use crate::job::{Job, TaskTime};
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
@@ -43,6 +47,8 @@ pub(crate) enum LaunchError {
     Interpreter { program: String, reason: String },
     #[error("{0}")]
     Refused(String),
+    #[error("cannot make a folder for the files that travel with the job: {0}")]
+    Folder(io::Error),
     #[error("an environment variable or the working directory holds a NUL byte, which none can")]
     Nul(#[from] std::ffi::NulError),
 }
@@ -62,6 +68,8 @@ pub(crate) struct Ground {
     pub(crate) stderr: Stderr,
     /// Owns the tasks that wait for children to end.
     pub(crate) tasks: TaskTracker,
+    /// Brings the files of jobs.
+    pub(crate) fetcher: Fetcher,
 }
 
 /// Starts the runners of one job.
@@ -102,11 +110,13 @@ impl Launcher {
     }
 }
 
-/// A job as it was announced, ready to be run.
+/// A job as it was announced, ready to be run once its files have come, if it has any.
 pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job, LaunchError> {
     let child = announced.child.get_or_insert_default();
     // What comes later wins: the job's own variables.
     child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
+    let files = std::mem::take(&mut announced.files);
+    let folder = if files.is_empty() { None } else { Some(give_folder(child, files, ground)?) };
     let child = child.clone();
     if child.timeout_ms > 0 && shares_its_process(announced.function.as_ref(), &child) {
         return Err(LaunchError::Unsupported(
@@ -131,9 +141,25 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
         max_child_rss_bytes: limit(child.max_child_rss_bytes, &launcher),
         timeout: (child.timeout_ms > 0).then(|| Duration::from_millis(child.timeout_ms)),
+        folder,
         launcher,
         task_time: TaskTime::default(),
     })
+}
+
+/// Makes a folder for the files of a job, where its children begin unless it says where, and which they can always find.
+fn give_folder(
+    child: &mut ChildOptions,
+    files: Vec<ShippedFile>,
+    ground: &Ground,
+) -> Result<Arc<JobFolder>, LaunchError> {
+    let folder = ground.fetcher.folder(files).map_err(LaunchError::Folder)?;
+    let path = Bytes::copy_from_slice(folder.path().as_os_str().as_bytes());
+    if child.working_directory.is_empty() {
+        child.working_directory = path.clone();
+    }
+    child.environment.push(EnvironmentVariable { name: FOLDER_VARIABLE.into(), value: path });
+    Ok(Arc::new(folder))
 }
 
 fn launcher(
@@ -176,7 +202,9 @@ fn limit(value: u64, launcher: &Launcher) -> Option<u64> {
 
 /// The environment of children, as `NAME=VALUE`: the worker's own with the job's variables, which win.
 fn environment(options: &ChildOptions) -> Result<Vec<CString>, LaunchError> {
-    let own = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+    // The worker itself may run as a task that has files.
+    let own = std::env::vars_os().filter(|(name, _)| name != FOLDER_VARIABLE);
+    let own = own.map(|(name, value)| (name.into_vec(), value.into_vec()));
     let job = options.environment.iter().map(|variable| (variable.name.to_vec(), variable.value.to_vec()));
     let variables: BTreeMap<_, _> = own.chain(job).collect();
     let strings = variables.into_iter().map(|(name, value)| CString::new([name, value].join(&b'=')));

@@ -169,6 +169,8 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::connect::{ConnectError, Connector};
+    use crate::files::Fetcher;
     use crate::launch::{self, Ground};
     use crate::runtime::native::Registry;
     use crate::runtime::python::RunnerFiles;
@@ -177,6 +179,7 @@ mod tests {
     /// Any job at all: the bookkeeping does not look into it.
     static JOB: LazyLock<Option<Arc<Job>>> = LazyLock::new(|| {
         let tasks = TaskTracker::new();
+        let nowhere = Connector::new(|| std::future::ready(Err(ConnectError::Refused(String::new()))));
         let ground = Ground {
             slots: 1,
             registry: Registry::new(),
@@ -185,6 +188,7 @@ mod tests {
             runner_files: RunnerFiles::write(None).ok()?,
             stderr: Stderr::new(std::io::sink(), tasks.clone()),
             tasks,
+            fetcher: Fetcher::new(nowhere, std::time::Duration::ZERO, None),
         };
         let function = Some(Function { kind: Some(Kind::Native(NativeFunction::default())) });
         let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });

@@ -25,6 +25,7 @@ use poolmap_proto::v1::{ChildOptions, JobStarted, function::Kind};
 use prost::Message as _;
 
 use super::template::{Template, values};
+use crate::files::FOLDER_VARIABLE;
 use crate::os;
 use crate::slot::record::{Detail, Failure};
 use crate::slot::serve::{Call, Outcome, Tasks};
@@ -249,6 +250,7 @@ impl Loaded {
 fn environment(options: &ChildOptions) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
     let mut variables: BTreeMap<_, _> =
         std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
+    variables.remove(FOLDER_VARIABLE.as_bytes());
     for variable in &options.environment {
         if variable.name.is_empty() || variable.name.contains(&b'=') {
             return Err(format!("{:?} cannot be the name of an environment variable", variable.name));

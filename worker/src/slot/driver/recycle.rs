@@ -66,7 +66,7 @@ impl Driver {
         self.retire_runner();
         if let Some(successor) = self.successor.take() {
             successor.kill();
-            self.shared.tasks.spawn(successor.into_child().end());
+            self.see_off(successor.into_child().end());
         }
         self.job = None;
     }
@@ -75,8 +75,17 @@ impl Driver {
         self.is_bloated = false;
         self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
-            self.shared.tasks.spawn(runner.into_child().end());
+            self.see_off(runner.into_child().end());
         }
+    }
+
+    /// Waits for the end of a child, which may use the files of its job until then.
+    pub(super) fn see_off(&self, end: impl Future<Output: Send> + Send + 'static) {
+        let folder = self.job.as_ref().and_then(|job| job.folder.clone());
+        self.shared.tasks.spawn(async move {
+            end.await;
+            drop(folder);
+        });
     }
 
     /// Ends the runner: at once if it is in the middle of something.

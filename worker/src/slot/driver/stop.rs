@@ -87,7 +87,7 @@ impl Driver {
     async fn abandon(&mut self) {
         self.shared.status.set_child(None);
         if let Some(runner) = self.runner.take() {
-            self.shared.tasks.spawn(Runner::interrupt(runner));
+            self.see_off(Runner::interrupt(runner));
         }
         self.reset().await;
     }

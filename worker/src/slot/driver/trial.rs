@@ -271,6 +271,7 @@ fn job(has_time_out: bool, has_details: bool) -> Job {
         max_tasks_per_child: None,
         max_child_rss_bytes: None,
         timeout: has_time_out.then_some(Duration::ZERO),
+        folder: None,
         launcher: Launcher::Thread(ThreadLauncher::new(false, Registry::new())),
         task_time: TaskTime::default(),
     }

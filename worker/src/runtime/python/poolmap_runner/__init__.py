@@ -7,12 +7,13 @@ import atexit
 import os
 import sys
 
-from . import slot
+from . import functions, slot
 
 
 def main(arguments):
     """Serves until the pool says to exit or is gone, then ends the process; never returns."""
     own_standard_streams()
+    functions.search_files()
     if arguments[0] == "--prepared":
         from . import prepared
 

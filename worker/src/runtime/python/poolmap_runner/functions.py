@@ -15,6 +15,9 @@ _lock = RLock()
 _modules = {}  # (name, path) -> (source, module)
 _codes = {}  # (path, source) -> code
 
+# Where the files lie that travel with the job, if any do.
+_files = os.environ.get("POOLMAP_FILES")
+
 # Sources of modules made from text, by the file name that tracebacks give: the file need not be on this host.
 sources = {}
 
@@ -66,6 +69,12 @@ class Function:
             path = os.path.abspath(file)
             return find(module_of(os.path.basename(path)[:-3], path, None), name_in_it)
         return find(module_of(file, None, None), name_in_it)
+
+
+def search_files():
+    """Searches the files that travel with the job for imports, before everything else."""
+    if _files:
+        sys.path.insert(0, _files)
 
 
 def load(request):
@@ -155,8 +164,10 @@ def compiled(filename, source):
 
 
 def _put_first(folder):
-    if sys.path[:1] != [folder]:
-        sys.path.insert(0, folder)
+    """Searches a folder for imports before all others but that of the job's files."""
+    place = 1 if _files else 0
+    if folder != _files and sys.path[place : place + 1] != [folder]:
+        sys.path.insert(place, folder)
 
 
 class _Text:
