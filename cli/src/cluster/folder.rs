@@ -62,8 +62,7 @@ impl Folder {
 
     /// Makes it, for this user alone.
     pub(crate) fn make(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(self.logs())
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
     }
 
     /// Takes the place of the steward; `None` if there is one.
@@ -81,11 +80,12 @@ impl Folder {
         }
     }
 
-    /// Removes what an earlier steward has left, but not the lock that the caller holds.
-    pub(crate) fn clear(&self) -> io::Result<()> {
+    /// Removes what an earlier steward has left, but not the lock that the caller holds, and makes room for new logs.
+    pub(crate) fn begin(&self) -> io::Result<()> {
         remove_if_there(fs::remove_dir_all(self.logs()))?;
         remove_if_there(fs::remove_file(self.socket()))?;
-        remove_if_there(fs::remove_file(self.record_file()))
+        remove_if_there(fs::remove_file(self.record_file()))?;
+        DirBuilder::new().mode(0o700).create(self.logs())
     }
 
     /// Removes it with all that is in it.
@@ -130,10 +130,6 @@ fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
 pub(crate) struct Log(PathBuf);
 
 impl Log {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// For a process to write to, after what is in it.
     pub(crate) fn open(&self) -> io::Result<File> {
         OpenOptions::new().append(true).create(true).mode(0o600).open(&self.0)

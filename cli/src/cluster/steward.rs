@@ -63,7 +63,7 @@ pub(crate) fn run(args: &StewardArgs) -> Result<ExitCode, Failure> {
         let Some(_held) = folder.hold().map_err(preparing())? else {
             return Err(Failure::Usage(format!("the cluster {} is up already", file.name)));
         };
-        folder.clear().map_err(preparing())?;
+        folder.begin().map_err(preparing())?;
         let ended = serve(args, file, &folder).await;
         match &ended {
             Ok(None) => {

@@ -1,11 +1,13 @@
 //! A worker at the end of a line: it lives no longer than the standard input of the process that started it stays open.
 //!
 //! The line is a pipe on this machine, and a connection of ssh on another one; either ends when its other end dies, in whatever
-//! way. What comes through it first is the access file, which is kept in a private folder for as long as the worker lives.
+//! way. What comes through it first is the access file, which the worker gets in memory: no host has it on its disk.
 
 use std::ffi::OsString;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
@@ -13,7 +15,6 @@ use std::time::Duration;
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use poolmap_proto::access::write_private;
 use poolmap_worker::os;
 use tokio::sync::oneshot;
 
@@ -23,7 +24,6 @@ use crate::this_program;
 
 /// Time that a worker has to end by itself once its line is cut: the second signal ends it at once.
 const PATIENCE: Duration = Duration::from_secs(2);
-const ACCESS_NAME: &str = "worker.access";
 /// Far more than any access file has.
 const MAX_ACCESS_BYTES: u64 = 1 << 20;
 /// What a shell adds to the number of the signal that has ended a process.
@@ -45,30 +45,27 @@ pub(crate) struct TetherArgs {
 pub(crate) fn run(args: TetherArgs) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::system("starting a worker"))?;
-    let folder =
-        tempfile::tempdir().map_err(Failure::system("making a private folder for the access file"))?;
-    let access = folder.path().join(ACCESS_NAME);
-    let text = receive(args.access_bytes).map_err(Failure::system("receiving the access file"))?;
-    write_private(&access, &text).map_err(Failure::system(format!("writing {}", access.display())))?;
-    let mut words: Vec<OsString> = vec!["worker".into(), "--access".into(), access.into()];
+    let access = receive(args.access_bytes).map_err(Failure::system("receiving the access file"))?;
+    let mut words: Vec<OsString> = vec!["worker".into(), "--access=/proc/self/fd/0".into()];
     words.extend(args.flags);
-    let status = runtime.block_on(tethered(words))?;
+    let status = runtime.block_on(tethered(words, &access))?;
     let code = status.code().or_else(|| Some(SIGNALLED + status.signal()?));
     Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn receive(bytes: u64) -> io::Result<String> {
-    let mut text = String::new();
-    io::stdin().lock().take(bytes.min(MAX_ACCESS_BYTES)).read_to_string(&mut text)?;
-    if text.len() as u64 == bytes { Ok(text) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+/// A file in memory that is as private as access files must be.
+fn receive(bytes: u64) -> io::Result<File> {
+    let mut access = os::capture_file()?;
+    access.set_permissions(Permissions::from_mode(0o600))?;
+    let received = io::copy(&mut io::stdin().lock().take(bytes.min(MAX_ACCESS_BYTES)), &mut access)?;
+    if received == bytes { Ok(access) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-async fn tethered(words: Vec<OsString>) -> Result<ExitStatus, Failure> {
+async fn tethered(words: Vec<OsString>, access: &File) -> Result<ExitStatus, Failure> {
     let starting = || Failure::system("starting a worker");
     let mut signals = Signals::new()?;
-    let null = std::fs::File::open("/dev/null").map_err(starting())?;
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    let worker = this_program::start(words, [null.as_fd(), stdout.as_fd(), stderr.as_fd()], true)
+    let worker = this_program::start(words, [access.as_fd(), stdout.as_fd(), stderr.as_fd()], true)
         .map_err(starting())?;
     let ended = os::exit_notice(worker).map_err(starting())?;
     let mut cut = line_end();

@@ -156,6 +156,7 @@ pub(crate) struct KubernetesTable {
     pub(crate) image: String,
     #[serde(default = "default_namespace")]
     pub(crate) namespace: String,
+    /// What runs the workers.
     #[serde(default)]
     pub(crate) kind: WorkloadKind,
     #[serde(default = "one")]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub(super) struct Coordinator {
     process: Pid,
     ended: os::ExitNotice,
     drain_timeout: Duration,
+    /// As it was told.
+    listen: SocketAddr,
     /// Where it may be reached.
     pub(super) addresses: Vec<Address>,
     pub(super) client_access: PathBuf,
@@ -55,6 +58,7 @@ impl Coordinator {
             process,
             ended,
             drain_timeout: table.drain_timeout(),
+            listen: table.listen(),
             addresses: Vec::new(),
             client_access: place.join(Role::Client.file_name()),
             worker_access: place.join(Role::Worker.file_name()),
@@ -75,6 +79,24 @@ impl Coordinator {
             }
         }
         Ok(coordinator)
+    }
+
+    /// What a client on this very machine needs to get in. What others are told need not lead from here to there.
+    pub(super) fn access_from_here(&self) -> Result<Access, String> {
+        let mut access =
+            Access::read(&self.client_access, Role::Client).map_err(|error| error.to_string())?;
+        let mut listen = self.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(if listen.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        if listen.port() != 0 {
+            access.addresses = vec![listen.into()];
+        }
+        Ok(access)
     }
 
     /// What a worker needs to get in.

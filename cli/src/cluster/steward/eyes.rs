@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poolmap_proto::access::{Access, Role};
 use poolmap_proto::transport::{GrpcService, Route};
 use poolmap_proto::v1::cluster_client::ClusterClient;
 use poolmap_proto::v1::jobs_client::JobsClient;
@@ -41,7 +40,7 @@ pub(super) struct Eyes {
 impl Eyes {
     pub(super) async fn open(coordinator: &Coordinator) -> Result<Self, Failure> {
         let lost = |error: &dyn std::error::Error| Failure::Lost(error.to_string());
-        let access = Access::read(&coordinator.client_access, Role::Client).map_err(|error| lost(&error))?;
+        let access = coordinator.access_from_here().map_err(Failure::Lost)?;
         let route = Route::tls(&access).map_err(|error| lost(&error))?;
         let service = route.connect().await.map_err(|error| lost(&error))?.into_service();
         Ok(Self { cluster: ClusterClient::new(service.clone()), jobs: JobsClient::new(service) })
