@@ -283,3 +283,6 @@ impl CoordinatorTable {
         self.folder.clone().map_or_else(poolmap_proto::access::default_folder, Ok)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,16 +72,13 @@ impl Host {
     pub(crate) async fn prepare(&self, settings: &Settings, build: &str) -> Result<Ready, HostError> {
         let probe = self.probe(settings, build).await?;
         let note = probe.check(settings)?;
-        let program = match &settings.program {
-            Some(program) => quoted(program),
-            None => {
-                if !probe.has_program() {
-                    self.copy_program(build).await?;
-                }
-                format!(r#""{PLACE}/{build}/poolmap""#)
-            }
-        };
-        Ok(Ready { program, note })
+        if let Some(program) = &settings.program {
+            return Ok(Ready { program: quoted(program), note });
+        }
+        if !probe.has_program() {
+            self.copy_program(build).await?;
+        }
+        Ok(Ready { program: format!(r#""{PLACE}/{build}/poolmap""#), note })
     }
 
     async fn probe(&self, settings: &Settings, build: &str) -> Result<Probe, HostError> {

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &StewardArgs) -> Result<ExitCode, Failure> {
         let ended = serve(args, file, &folder).await;
         match &ended {
             Ok(None) => {
-                folder.remove().map_err(Failure::system(format!("removing {}", folder.path().display())))?
+                folder.remove().map_err(Failure::system(format!("removing {}", folder.path().display())))?;
             }
             Ok(Some(why)) => record_end(&folder, why),
             Err(failure) => {
@@ -118,8 +118,9 @@ async fn serve(args: &StewardArgs, file: ClusterFile, folder: &Folder) -> Result
     let why = loop {
         tokio::select! {
             Some(news) = heard.recv() => {
-                let note = steward.fleet.hear(news);
-                note.into_iter().for_each(|note| tell(&Event::Note(note)));
+                if let Some(note) = steward.fleet.hear(news) {
+                    tell(&Event::Note(note));
+                }
             }
             () = tokio::time::sleep_until(next_look.into()) => {
                 steward.look().await;

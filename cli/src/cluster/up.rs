@@ -106,8 +106,9 @@ fn start_steward(args: &UpArgs, folder: &Folder) -> io::Result<(PipeWriter, pipe
 }
 
 fn tell_trouble(trouble: &Trouble) {
-    let lines: String = trouble.last_lines.iter().map(|line| format!("\n  | {line}")).collect();
-    say(&format!("{}: {}{lines}", trouble.what, trouble.why));
+    let first = format!("{}: {}", trouble.what, trouble.why);
+    let last = trouble.last_lines.iter().map(|line| format!("  | {line}"));
+    say(&std::iter::once(first).chain(last).collect::<Vec<_>>().join("\n"));
 }
 
 fn partly_up(name: &str, failed: usize) -> Failure {

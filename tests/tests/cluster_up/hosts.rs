@@ -89,7 +89,7 @@ impl Hosts {
             fs::create_dir(Self::home(yard, number)).unwrap();
             yard.write(&format!("sshd{number}"), &sshd_config(yard, number));
             self.daemons.push(self.start_sshd(yard, number));
-            known.push_str(&format!("{} {public}", address(number)));
+            known += &[address(number), public.clone()].join(" ");
         }
         yard.write("known_hosts", &known);
         yard.write("ssh_config", &ssh_config(yard, self.count));

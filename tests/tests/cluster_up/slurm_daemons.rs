@@ -77,9 +77,10 @@ fn slurm_conf(yard: &Yard, nodes: usize) -> String {
     let host = host.split('.').next().unwrap();
     let folder = yard.path("").display().to_string();
     let folder = folder.trim_end_matches('/');
-    let nodes_lines: String = (1..=nodes)
+    let node_lines: Vec<_> = (1..=nodes)
         .map(|node| format!("NodeName=n{node} NodeHostname={host} NodeAddr=127.0.0.1 Port={} CPUs=2 RealMemory=1000 State=UNKNOWN\n", free_port()))
         .collect();
+    let node_lines = node_lines.concat();
     format!(
         "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={}\nSlurmUser=root\nSlurmdUser=root\n\
          AuthType=auth/munge\nAuthInfo=socket={folder}/run/munge\nCredType=cred/munge\nStateSaveLocation={folder}/ctl\n\
@@ -89,7 +90,7 @@ fn slurm_conf(yard: &Yard, nodes: usize) -> String {
          JobCompType=jobcomp/none\nMpiDefault=none\nSelectType=select/cons_tres\nSelectTypeParameters=CR_CPU_Memory\n\
          DefMemPerCPU=100\nSchedulerType=sched/backfill\n\
          SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1\nReturnToService=2\nSlurmctldTimeout=30\n\
-         SlurmdTimeout=10\nKillWait=2\nMinJobAge=300\nSlurmdParameters=config_overrides\n{nodes_lines}\
+         SlurmdTimeout=10\nKillWait=2\nMinJobAge=300\nSlurmdParameters=config_overrides\n{node_lines}\
          PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP\n",
         free_port()
     )

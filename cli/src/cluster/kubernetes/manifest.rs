@@ -6,7 +6,7 @@ use std::time::Duration;
 use poolmap_proto::access::{DEFAULT_PORT, Role};
 use serde_json::{Value, json};
 
-use crate::cluster::file::{CoordinatorTable, KubernetesTable, WorkloadKind};
+use crate::cluster::file::{CoordinatorTable, KubernetesTable, VariableName, WorkloadKind};
 use crate::cluster::ssh::quoted;
 
 /// What a coordinator needs beyond the time that jobs have, to end by itself.
@@ -103,9 +103,12 @@ impl Manifest<'_> {
             "exec poolmap coordinator --listen 0.0.0.0:{DEFAULT_PORT} --folder {PRIVATE_FOLDER}/coordinator --drain-timeout {}s",
             drain_timeout.as_secs_f64()
         );
-        let mut container = self.container("coordinator", "coordinator/authority.toml", &command);
-        container["ports"] = json!([{ "name": "grpc", "containerPort": DEFAULT_PORT }]);
-        container["readinessProbe"] = json!({ "tcpSocket": { "port": "grpc" }, "periodSeconds": 2 });
+        let more = json!({
+            "ports": [{ "name": "grpc", "containerPort": DEFAULT_PORT }],
+            "readinessProbe": { "tcpSocket": { "port": "grpc" }, "periodSeconds": 2 },
+        });
+        let container = self.container("coordinator", "coordinator/authority.toml", &command, more);
+        let grace_seconds = (drain_timeout + END_TIMEOUT).as_secs();
         // There is one at a time, and jobs are in its memory: a new one must not begin while the old one drains.
         json!({
             "apiVersion": "apps/v1",
@@ -115,7 +118,7 @@ impl Manifest<'_> {
                 "replicas": 1,
                 "strategy": { "type": "Recreate" },
                 "selector": { "matchLabels": self.labels("coordinator") },
-                "template": self.pod("coordinator", &container, (drain_timeout + END_TIMEOUT).as_secs()),
+                "template": self.pod("coordinator", &container, grace_seconds, "Always"),
             },
         })
     }
@@ -128,15 +131,13 @@ impl Manifest<'_> {
             "spec": {
                 "replicas": self.kubernetes.replicas,
                 "selector": { "matchLabels": self.labels("worker") },
-                "template": self.worker_pod(""),
+                "template": self.worker_pod("", "Always"),
             },
         })
     }
 
     fn worker_job(&self) -> Value {
         let flags = format!(" --idle-timeout {}s", self.kubernetes.idle_timeout().as_secs_f64());
-        let mut pod = self.worker_pod(&flags);
-        pod["spec"]["restartPolicy"] = "OnFailure".into();
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -144,27 +145,26 @@ impl Manifest<'_> {
             "spec": {
                 "parallelism": self.kubernetes.replicas,
                 "completions": self.kubernetes.replicas,
-                "template": pod,
+                "template": self.worker_pod(&flags, "OnFailure"),
             },
         })
     }
 
-    fn worker_pod(&self, flags: &str) -> Value {
+    fn worker_pod(&self, flags: &str, restart_policy: &str) -> Value {
         let access = Role::Worker.file_name();
-        let labels: String =
-            self.kubernetes.labels.iter().map(|label| format!(" --label={}", quoted(label))).collect();
-        let command = format!(
-            "exec poolmap worker --access {PRIVATE_FOLDER}/{access} --drain-timeout {WORKER_DRAIN_SECONDS}s{flags}{labels}"
+        let mut command = format!(
+            "exec poolmap worker --access {PRIVATE_FOLDER}/{access} --drain-timeout {WORKER_DRAIN_SECONDS}s{flags}"
         );
-        let mut container = self.container("worker", &access, &command);
-        container["resources"] = self.resources();
-        let variables = self
-            .kubernetes
-            .env
-            .iter()
-            .map(|(name, value)| json!({ "name": name.to_string(), "value": value }));
-        container["env"] = variables.collect();
-        self.pod("worker", &container, WORKER_DRAIN_SECONDS + END_TIMEOUT.as_secs())
+        for label in &self.kubernetes.labels {
+            command.push_str(" --label=");
+            command.push_str(&quoted(label));
+        }
+        let variable =
+            |(name, value): (&VariableName, &String)| json!({ "name": name.to_string(), "value": value });
+        let variables: Vec<_> = self.kubernetes.env.iter().map(variable).collect();
+        let more = json!({ "resources": self.resources(), "env": variables });
+        let container = self.container("worker", &access, &command, more);
+        self.pod("worker", &container, WORKER_DRAIN_SECONDS + END_TIMEOUT.as_secs(), restart_policy)
     }
 
     /// What a worker asks for is what it may use, too: it sizes its pool by that.
@@ -176,14 +176,14 @@ impl Manifest<'_> {
         json!({ "requests": asked, "limits": asked })
     }
 
-    /// A container that has a secret file to itself before it runs a command.
-    fn container(&self, part: &str, file: &str, command: &str) -> Value {
+    /// A container that has a secret file to itself before it runs a command, and `more` keys.
+    fn container(&self, part: &str, file: &str, command: &str, more: Value) -> Value {
         let name = file.rsplit('/').next().unwrap_or(file);
         let place = format!("{PRIVATE_FOLDER}/{file}");
         let script = format!(
             "umask 077; mkdir -p $(dirname {place}) && cat {SECRET_FOLDER}/{name} > {place} && {command}"
         );
-        json!({
+        let mut container = json!({
             "name": part,
             "image": self.kubernetes.image,
             "command": ["sh", "-c", script],
@@ -191,14 +191,19 @@ impl Manifest<'_> {
                 { "name": "secret", "mountPath": SECRET_FOLDER, "readOnly": true },
                 { "name": "private", "mountPath": PRIVATE_FOLDER },
             ],
-        })
+        });
+        if let (Value::Object(container), Value::Object(more)) = (&mut container, more) {
+            container.extend(more);
+        }
+        container
     }
 
-    fn pod(&self, part: &str, container: &Value, grace_seconds: u64) -> Value {
+    fn pod(&self, part: &str, container: &Value, grace_seconds: u64, restart_policy: &str) -> Value {
         json!({
             "metadata": { "labels": self.labels(part) },
             "spec": {
                 "containers": [container],
+                "restartPolicy": restart_policy,
                 "terminationGracePeriodSeconds": grace_seconds,
                 // Tasks have no business with Kubernetes itself.
                 "automountServiceAccountToken": false,

@@ -33,7 +33,7 @@ pub(crate) fn run(args: AllocationArgs) -> Result<ExitCode, Failure> {
     if let (Ok(cpus), false) = (number("SLURM_CPUS_ON_NODE"), chose_slots) {
         worker.arg(format!("--max-slots={cpus}"));
     }
-    match time_left(number("SLURM_JOB_ID")?) {
+    match time_left(job, task) {
         Ok(Some(left)) => {
             worker.arg(format!("--time-limit={}s", left.as_secs().max(1)));
         }
@@ -49,9 +49,11 @@ fn number(variable: &str) -> Result<u64, Failure> {
 }
 
 /// How long an allocation lasts; `None`: for ever.
-fn time_left(job: u64) -> Result<Option<Duration>, String> {
-    let output =
-        Command::new("squeue").args(["--noheader", "--format=%L", "--jobs"]).arg(job.to_string()).output();
+fn time_left(job: u64, task: u64) -> Result<Option<Duration>, String> {
+    let output = Command::new("squeue")
+        .args(["--noheader", "--format=%L", "--jobs"])
+        .arg(format!("{job}_{task}"))
+        .output();
     let output = output.map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout);
     match said.trim() {

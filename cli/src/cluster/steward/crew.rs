@@ -153,7 +153,7 @@ impl Crew {
             return;
         }
         let lines = self.folder.log(&log_name(job.id, job.task)).last_lines();
-        self.failed(format!(
+        self.failed(&format!(
             "Slurm's job {}_{} ended ({how}) before its worker had joined\n{}",
             job.id,
             job.task,
@@ -161,7 +161,7 @@ impl Crew {
         ));
     }
 
-    fn failed(&mut self, why: String) {
+    fn failed(&mut self, why: &str) {
         tracing::warn!("{}: {why}", self.group);
         self.growth.failed(Instant::now());
         self.trouble = Some(why.trim_end().to_owned());
@@ -204,7 +204,7 @@ impl Crew {
                 self.jobs.extend((0..count as u32).map(job));
                 self.record();
             }
-            Err(why) => self.failed(format!("sbatch: {why}")),
+            Err(why) => self.failed(&format!("sbatch: {why}")),
         }
     }
 
