@@ -120,11 +120,8 @@ async fn serve_until_told(
 ) -> Result<ExitCode, Failure> {
     // Files in there have no name: nothing of them is left behind, however this process ends.
     let spill_folder = if args.insecure { std::env::temp_dir() } else { args.folder()? };
-    let config = Config {
-        worker_timeout: args.worker_timeout,
-        spill_folder: Some(spill_folder),
-        ..Config::default()
-    };
+    let config =
+        Config { worker_timeout: args.worker_timeout, spill_folder: Some(spill_folder), ..Config::default() };
     let coordinator = Coordinator::start(config);
     let stop = CancellationToken::new();
     let max_message_bytes = usize::try_from(args.max_message_size.as_u64()).unwrap_or(usize::MAX);

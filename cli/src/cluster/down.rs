@@ -15,6 +15,7 @@ use super::folder::Folder;
 use super::slurm;
 use super::status::send;
 use super::talk::Question;
+use crate::connect::blocking;
 use crate::exit::{Failure, say};
 
 /// What a steward needs to stop all, beyond the time that jobs have to end.
@@ -31,9 +32,7 @@ pub(super) struct DownArgs {
 pub(super) fn run(args: &DownArgs) -> Result<ExitCode, Failure> {
     let name = ClusterFile::name_of(&args.file.file)?;
     let folder = Folder::of(&name)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::system("stopping the cluster"))?;
-    let was_up = runtime.block_on(stop(args, &folder))?;
+    let was_up = blocking(stop(args, &folder))?;
     let told = if was_up { "is down" } else { "is not up" };
     writeln!(std::io::stdout(), "the cluster {name} {told}")?;
     Ok(ExitCode::SUCCESS)

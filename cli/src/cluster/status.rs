@@ -12,6 +12,7 @@ use super::FileArgs;
 use super::file::ClusterFile;
 use super::folder::Folder;
 use super::talk::{GroupReport, Question, Report, State};
+use crate::connect::blocking;
 use crate::exit::{Failure, LOST};
 
 /// Time that a steward has to answer. It may just be asking a coordinator that does not.
@@ -32,9 +33,7 @@ pub(super) struct StatusArgs {
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let name = ClusterFile::name_of(&args.file.file)?;
     let folder = Folder::of(&name)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::system("asking the cluster"))?;
-    let report = runtime.block_on(ask(&folder, Question::Status))?;
+    let report = blocking(ask(&folder, Question::Status))?;
     let mut stdout = io::stdout().lock();
     let Some(report) = report else {
         let ended = folder.record().ended;

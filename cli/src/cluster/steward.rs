@@ -26,6 +26,7 @@ use super::file::ClusterFile;
 use super::folder::{Folder, Record};
 use super::talk::{Event, Question, Report, Trouble};
 use super::tether::line_end;
+use crate::connect::blocking;
 use crate::exit::{Failure, LOST};
 use crate::quantity::parse_time;
 use crate::reason::reason;
@@ -53,9 +54,7 @@ pub(crate) struct StewardArgs {
 
 /// Starts the cluster of a file and stays with it to its end. Call this on the main thread: the coordinator dies with it.
 pub(crate) fn run(args: &StewardArgs) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::system("starting a cluster"))?;
-    runtime.block_on(async {
+    blocking(async {
         let file = ClusterFile::read(&args.file)?;
         let folder = Folder::of(&file.name)?;
         let preparing = || Failure::system(format!("preparing {}", folder.path().display()));

@@ -17,6 +17,7 @@ use super::file::ClusterFile;
 use super::folder::Folder;
 use super::status::ask;
 use super::talk::{Event, Question, Report, State, Trouble};
+use crate::connect::blocking;
 use crate::exit::{Failure, INTERRUPTED, say};
 use crate::quantity::parse_time;
 use crate::signals::Signals;
@@ -47,9 +48,7 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, Failure> {
              Run: poolmap cluster manifest {path} | kubectl apply -f -"
         )));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::system("starting a cluster"))?;
-    runtime.block_on(async {
+    blocking(async {
         let folder = Folder::of(&file.name)?;
         match ask(&folder, Question::Status).await? {
             Some(report) => tell_up(&report, " already"),

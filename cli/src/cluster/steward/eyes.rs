@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poolmap_proto::transport::{GrpcService, Route};
-use poolmap_proto::v1::cluster_client::ClusterClient;
-use poolmap_proto::v1::jobs_client::JobsClient;
-use poolmap_proto::v1::{ListRequest, ListWorkersRequest};
+use poolmap_client::{Client, ClientError};
+use poolmap_proto::transport::Route;
 
 use super::coordinator::Coordinator;
 use crate::exit::Failure;
@@ -32,26 +30,22 @@ impl Seen {
 }
 
 /// A client of the coordinator.
-pub(super) struct Eyes {
-    cluster: ClusterClient<GrpcService>,
-    jobs: JobsClient<GrpcService>,
-}
+pub(super) struct Eyes(Client);
 
 impl Eyes {
     pub(super) async fn open(coordinator: &Coordinator) -> Result<Self, Failure> {
-        let lost = |error: &dyn std::error::Error| Failure::Lost(error.to_string());
         let access = coordinator.access_from_here().map_err(Failure::Lost)?;
-        let route = Route::tls(&access).map_err(|error| lost(&error))?;
-        let service = route.connect().await.map_err(|error| lost(&error))?.into_service();
-        Ok(Self { cluster: ClusterClient::new(service.clone()), jobs: JobsClient::new(service) })
+        let route = Route::tls(&access).map_err(|error| Failure::Lost(error.to_string()))?;
+        let transport = route.connect().await.map_err(|error| Failure::Lost(error.to_string()))?;
+        Ok(Self(Client::new(transport)))
     }
 
     /// Looks; a coordinator that does not answer is looked at again later.
     pub(super) async fn look(&self) -> Option<Seen> {
         match tokio::time::timeout(TIMEOUT, self.ask()).await {
             Ok(Ok(seen)) => Some(seen),
-            Ok(Err(status)) => {
-                tracing::warn!("the coordinator does not say who is there: {}", status.message());
+            Ok(Err(error)) => {
+                tracing::warn!("the coordinator does not say who is there: {error}");
                 None
             }
             Err(_) => {
@@ -61,16 +55,11 @@ impl Eyes {
         }
     }
 
-    async fn ask(&self) -> Result<Seen, tonic::Status> {
-        let (mut cluster, mut jobs) = (self.cluster.clone(), self.jobs.clone());
-        let workers = cluster.list_workers(ListWorkersRequest {}).await?.into_inner().workers;
-        let jobs = jobs.list(ListRequest {}).await?.into_inner().jobs;
+    async fn ask(&self) -> Result<Seen, ClientError> {
+        let workers = self.0.workers().await?.into_iter().map(|worker| (worker.name, worker.slots)).collect();
+        let jobs = self.0.list().await?;
         let going = jobs.into_iter().filter(|job| job.end.is_none() && !job.paused);
-        Ok(Seen {
-            workers: workers.into_iter().map(|worker| (worker.name, worker.slots)).collect(),
-            waiting: going
-                .map(|job| (job.labels, job.tasks.saturating_sub(job.running + job.done)))
-                .collect(),
-        })
+        let waiting = going.map(|job| (job.labels, job.tasks.saturating_sub(job.running + job.done)));
+        Ok(Seen { workers, waiting: waiting.collect() })
     }
 }
