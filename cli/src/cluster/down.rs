@@ -1,6 +1,6 @@
 //! `poolmap cluster down`: has the steward stop all, and clears up after one that was killed.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::FileArgs;
 use super::file::ClusterFile;
-use super::folder::Folder;
+use super::folder::{Folder, Held};
 use super::slurm;
 use super::status::send;
 use super::talk::Question;
@@ -20,6 +20,9 @@ use crate::exit::{Failure, say};
 
 /// What a steward needs to stop all, beyond the time that jobs have to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often, and with which pauses, the place of a steward is tried to be had.
+const HOLD_ATTEMPTS: u32 = 50;
+const HOLD_PAUSE: Duration = Duration::from_millis(20);
 
 /// Let jobs end, stop all workers and the coordinator, and leave nothing
 #[derive(Args, Clone, Debug)]
@@ -45,12 +48,23 @@ async fn stop(args: &DownArgs, folder: &Folder) -> Result<bool, Failure> {
         return Ok(was_up);
     }
     let clearing = || Failure::system(format!("clearing {}", folder.path().display()));
-    let Some(_held) = folder.hold().map_err(clearing())? else {
+    let Some(_held) = hold(folder).await.map_err(clearing())? else {
         return Err(Failure::Lost("the cluster is just being started; try again when it is up".to_owned()));
     };
     slurm::cancel(&folder.record().slurm_jobs).await.map_err(Failure::Lost)?;
     folder.remove().map_err(clearing())?;
     Ok(was_up)
+}
+
+/// Takes the steward's place; one that has just ended may still have it for a moment.
+async fn hold(folder: &Folder) -> io::Result<Option<Held>> {
+    for _ in 0..HOLD_ATTEMPTS {
+        if let Some(held) = folder.hold()? {
+            return Ok(Some(held));
+        }
+        tokio::time::sleep(HOLD_PAUSE).await;
+    }
+    folder.hold()
 }
 
 async fn stop_steward(args: &DownArgs, folder: &Folder) -> Result<bool, Failure> {

@@ -55,14 +55,9 @@ pub(crate) enum Phase {
     Ended(String),
 }
 
-/// The name that the worker of a job has.
+/// The name that the worker of a job has, and its log.
 pub(crate) fn worker_name(group: &str, job: u64, task: u32) -> String {
     format!("{group}-{job}_{task}")
-}
-
-/// The file that the output of a job goes to.
-pub(crate) fn log_name(job: u64, task: u32) -> String {
-    format!("slurm-{job}_{task}")
 }
 
 /// The name of all jobs of a cluster.
@@ -124,7 +119,7 @@ impl Submission<'_> {
             format!("--array=0-{}", self.count.saturating_sub(1)),
             "--nodes=1".to_owned(),
             "--ntasks=1".to_owned(),
-            format!("--output={}/slurm-%A_%a.log", logs.display()),
+            format!("--output={}/{}-%A_%a.log", logs.display(), self.group),
         ];
         flags.extend(slurm.partition.iter().map(|partition| format!("--partition={partition}")));
         flags.extend(slurm.time.iter().map(|time| format!("--time={time}")));

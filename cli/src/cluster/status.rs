@@ -92,10 +92,12 @@ pub(super) async fn ask(folder: &Folder, question: Question) -> Result<Option<Re
     let mut answer = String::new();
     let read = tokio::time::timeout(ANSWER_TIMEOUT, line.read_line(&mut answer)).await;
     let silent = || Failure::Lost(format!("the steward of {} does not answer", folder.path().display()));
-    let length = read.map_err(|_| silent())?.map_err(Failure::system("asking the cluster's steward"))?;
-    // It was just about to end.
-    if length == 0 {
-        return Ok(None);
+    match read.map_err(|_| silent())? {
+        Ok(length) if length > 0 => {}
+        // It was just about to end.
+        Ok(_) => return Ok(None),
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(Failure::system("asking the cluster's steward")(error)),
     }
     serde_json::from_str(&answer).map(Some).map_err(|error| {
         Failure::Lost(format!("the cluster's steward is of another version of poolmap: {error}"))
@@ -110,12 +112,19 @@ pub(super) async fn send(
     let asking = || Failure::system("asking the cluster's steward");
     let mut stream = match UnixStream::connect(folder.socket()).await {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
+        Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(asking()(error)),
     };
     let line = serde_json::to_string(&question).map_err(io::Error::from).map_err(asking())?;
-    stream.write_all(format!("{line}\n").as_bytes()).await.map_err(asking())?;
-    Ok(Some(BufReader::new(stream)))
+    match stream.write_all(format!("{line}\n").as_bytes()).await {
+        Ok(()) => Ok(Some(BufReader::new(stream))),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(asking()(error)),
+    }
+}
+
+/// Whether there is no steward at the socket, or not any more.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
+    matches!(error.kind(), BrokenPipe | ConnectionRefused | ConnectionReset | NotFound)
 }

@@ -84,13 +84,6 @@ pub(crate) enum State {
     Lost,
 }
 
-impl GroupReport {
-    /// Whether anything is known of its workers.
-    pub(crate) fn has_begun(&self) -> bool {
-        !self.workers.is_empty() || self.trouble.is_some()
-    }
-}
-
 impl State {
     pub(crate) fn word(self) -> &'static str {
         match self {

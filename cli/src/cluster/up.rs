@@ -93,8 +93,12 @@ async fn start(args: &UpArgs, name: &str, folder: &Folder) -> Result<ExitCode, F
 fn start_steward(args: &UpArgs, folder: &Folder) -> io::Result<(PipeWriter, pipe::Receiver)> {
     let (stdin, line) = io::pipe()?;
     let (events, stdout) = io::pipe()?;
-    let log: File =
-        OpenOptions::new().append(true).create(true).mode(0o600).open(folder.path().join("steward.log"))?;
+    let log: File = OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .create(true)
+        .mode(0o600)
+        .open(folder.path().join("steward.log"))?;
     let mut words: Vec<OsString> = vec!["cluster".into(), "steward".into(), "--timeout".into()];
     words.push(format!("{}s", args.timeout.as_secs_f64()).into());
     words.extend(args.keep.then(|| "--keep".into()));

@@ -13,7 +13,7 @@ use crate::cluster::file::{ClusterFile, Group, Settings, SlurmGroup};
 use crate::cluster::folder::Folder;
 use crate::cluster::program;
 use crate::cluster::slurm::growth::{Growth, Present};
-use crate::cluster::slurm::{self, Entry, Phase, Submission, log_name, worker_name};
+use crate::cluster::slurm::{self, Entry, Phase, Submission, worker_name};
 use crate::cluster::talk::{State, WorkerReport};
 use crate::exit::Failure;
 use crate::reason::reason;
@@ -152,7 +152,7 @@ impl Crew {
         if job.has_joined {
             return;
         }
-        let lines = self.folder.log(&log_name(job.id, job.task)).last_lines();
+        let lines = self.folder.log(&worker_name(&self.group, job.id, job.task)).last_lines();
         self.failed(&format!(
             "Slurm's job {}_{} ended ({how}) before its worker had joined\n{}",
             job.id,

@@ -1,5 +1,6 @@
 //! The workers of a cluster: who was started, who has joined, and who is lost.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) enum News {
 /// All workers.
 pub(super) struct Fleet {
     groups: Vec<GroupReport>,
+    /// Groups whose crews have yet to say what they have begun.
+    unheard: BTreeSet<usize>,
     folder: Folder,
     tasks: TaskTracker,
     cut: CancellationToken,
@@ -55,7 +58,8 @@ impl Fleet {
         let build: Arc<str> = build.map_err(Failure::system("reading this program"))?.into();
         let (seen, watched) = watch::channel(Seen::default());
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
-        let mut fleet = Self { groups: Vec::new(), folder: folder.clone(), tasks, cut, seen: Some(seen) };
+        let (groups, unheard, folder) = (Vec::new(), BTreeSet::new(), folder.clone());
+        let mut fleet = Self { groups, unheard, folder, tasks, cut, seen: Some(seen) };
         for (number, group) in file.groups.iter().enumerate() {
             let mut workers = Vec::new();
             for (name, host) in fleet.names(group) {
@@ -65,13 +69,14 @@ impl Fleet {
                     settings: group.settings.clone(),
                     access: Arc::clone(&access),
                     build: Arc::clone(&build),
-                    log: folder.log(&name),
+                    log: fleet.folder.log(&name),
                 };
                 fleet.tasks.spawn(keep(launch, fleet.cut.clone(), news.clone()));
                 workers.push(WorkerReport { name, state: State::Launched, slots: 0, why: None });
             }
             if let Launcher::Slurm(slurm) = &group.launcher {
-                let crew = Crew::new(number, file, group, slurm, coordinator, folder)?;
+                let crew = Crew::new(number, file, group, slurm, coordinator, &fleet.folder)?;
+                fleet.unheard.insert(number);
                 fleet.tasks.spawn(crew.run(watched.clone(), fleet.cut.clone(), news.clone()));
             }
             let (name, launcher) = (group.name.clone(), group.launcher.name());
@@ -114,6 +119,7 @@ impl Fleet {
                 }
             }
             News::Crew { group, workers, trouble } => {
+                self.unheard.remove(&group);
                 if let Some(group) = self.groups.get_mut(group) {
                     (group.workers, group.trouble) = (workers, trouble);
                 }
@@ -145,10 +151,7 @@ impl Fleet {
     /// Whether nothing is on its way any more.
     pub(super) fn has_settled(&self) -> bool {
         let settled = |worker: &WorkerReport| matches!(worker.state, State::Joined | State::Lost);
-        self.groups.iter().all(|group| {
-            let has_begun = group.launcher != LauncherName::Slurm || group.has_begun();
-            has_begun && group.workers.iter().all(settled)
-        })
+        self.unheard.is_empty() && self.groups.iter().flat_map(|group| &group.workers).all(settled)
     }
 
     /// Workers that are lost, or have not joined although nothing keeps them from it.
