@@ -46,7 +46,7 @@ impl ConnectFlags {
     }
 }
 
-/// Runs a command that does nothing but wait for answers.
+/// Runs a command that does nothing but wait.
 pub(crate) fn blocking<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::system("starting"))?.block_on(command)

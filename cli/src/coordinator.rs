@@ -17,7 +17,7 @@ use poolmap_proto::access::{Access, Address, Role};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::args::CoordinatorArgs;
+pub(crate) use self::args::{CoordinatorArgs, ListenAddress};
 use crate::exit::{Failure, INTERRUPTED, say};
 use crate::reason::reason;
 use crate::signals::Signals;

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use poolmap_client::ClientError;
+use poolmap_client::{ClientError, ShipError};
 
 use crate::input::InputError;
 use crate::output::OutputError;
@@ -71,6 +71,15 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Lost(_) | ClientError::JobClosed => Self::Lost(error.to_string()),
             ClientError::Refused(_) | ClientError::NotFound(_) => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+impl From<ShipError> for Failure {
+    fn from(error: ShipError) -> Self {
+        match error {
+            ShipError::Client(error) => error.into(),
+            error => Self::Usage(error.to_string()),
         }
     }
 }

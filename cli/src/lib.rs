@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+mod cluster;
 mod completions;
 mod connect;
 mod coordinator;
@@ -69,6 +70,7 @@ enum Command {
     Resume(jobs::SeveralArgs),
     Workers(workers::WorkersArgs),
     Drain(workers::DrainArgs),
+    Cluster(cluster::ClusterArgs),
     Coordinator(coordinator::CoordinatorArgs),
     Worker(Box<worker::WorkerArgs>),
     Cpus(cpus::CpusArgs),
@@ -106,6 +108,7 @@ pub fn main(registry: Registry) -> ExitCode {
             printed.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }
         Command::Completions(args) => completions::run(&args),
+        Command::Cluster(args) => cluster::run(args),
         Command::Coordinator(args) => coordinator::run(&args),
         Command::Worker(args) => worker::run(&args, registry),
         Command::Keeper(args) => Ok(keeper::run(&args)),

@@ -2,6 +2,7 @@
 //! coordinator's business.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ Examples:
   poolmap submit words.py:count jobs.jsonl               results come as with poolmap run
   poolmap submit --detach --name nightly words.py:count jobs.jsonl
   poolmap results 7                                      ... of a job that was detached, from any machine
-  poolmap submit --label gpu predict.py:predict images.jsonl
+  poolmap submit --ship model.bin --label gpu predict.py:predict images.jsonl
 
 Exit status: as poolmap run; 3 also where the coordinator cannot be reached.";
 
@@ -61,6 +62,10 @@ struct SubmitFlags {
     /// Run tasks only on workers that have this label; may be given several times
     #[arg(long = "label", value_name = "LABEL")]
     labels: Vec<String>,
+
+    /// Send this file or folder along: tasks find it in their working folder, and Python's `import` too
+    #[arg(long, value_name = "PATH")]
+    ship: Vec<PathBuf>,
 }
 
 /// Submits the job that the arguments describe.
@@ -88,12 +93,12 @@ async fn submit(args: &SubmitArgs, target: Target) -> Result<ExitCode, Failure> 
     if args.flags.detach {
         let (spec, tasks) = open(&args.job, target, backend, Place::Elsewhere)?;
         let client = args.connect.client().await?;
-        let spec = args.flags.complete(spec);
+        let spec = args.flags.complete(spec, &client).await?;
         return detach(&client.submit(spec).await?, tasks, args.job.progress()).await;
     }
     let mut plan = Plan::new(&args.job, target, backend, Place::Elsewhere)?;
     let client = args.connect.client().await?;
-    plan.spec = args.flags.complete(plan.spec);
+    plan.spec = args.flags.complete(plan.spec, &client).await?;
     stream(plan, args, &client).await
 }
 
@@ -124,14 +129,15 @@ async fn stream(plan: Plan, args: &SubmitArgs, client: &Client) -> Result<ExitCo
 }
 
 impl SubmitFlags {
-    /// Adds what only a cluster knows to a job.
-    fn complete(&self, spec: JobSpec) -> JobSpec {
-        JobSpec {
+    /// Adds what only a cluster knows to a job, and sends its files.
+    async fn complete(&self, spec: JobSpec, client: &Client) -> Result<JobSpec, Failure> {
+        Ok(JobSpec {
             name: self.name.clone().unwrap_or(spec.name),
             priority: self.priority,
             labels: self.labels.clone(),
             detached: self.detach || self.keep_on_disconnect,
+            files: client.ship(&self.ship).await?,
             ..spec
-        }
+        })
     }
 }

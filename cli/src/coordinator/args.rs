@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use poolmap_proto::access::{self, Address, DEFAULT_PORT, Role};
+use serde::Deserialize;
 
 use crate::exit::Failure;
 use crate::quantity::{parse_size, parse_time, parse_time_or_zero};
@@ -75,8 +76,24 @@ pub(crate) struct CoordinatorArgs {
     pub(super) revoke: Option<Role>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct ListenAddress(SocketAddr);
+/// An address of this machine.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct ListenAddress(SocketAddr);
+
+impl ListenAddress {
+    pub(crate) fn get(&self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl TryFrom<String> for ListenAddress {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse()
+    }
+}
 
 impl FromStr for ListenAddress {
     type Err = &'static str;

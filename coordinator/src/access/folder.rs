@@ -100,6 +100,12 @@ impl Folder {
         &self.authority
     }
 
+    /// The authority's file.
+    #[must_use]
+    pub fn authority_file(&self) -> PathBuf {
+        self.path.join(AUTHORITY_NAME)
+    }
+
     /// The access file of a role that lies ready in it.
     #[must_use]
     pub fn access_file(&self, role: Role) -> PathBuf {
