@@ -37,7 +37,7 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, Failure> {
     let folder = Folder::of(&name)?;
     let was_up = blocking(stop(args, &folder))?;
     let told = if was_up { "is down" } else { "is not up" };
-    writeln!(std::io::stdout(), "the cluster {name} {told}")?;
+    writeln!(io::stdout(), "the cluster {name} {told}")?;
     Ok(ExitCode::SUCCESS)
 }
 
