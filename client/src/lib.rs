@@ -23,7 +23,7 @@ mod tasks;
 pub use poolmap_proto::transport::{Transport, Unreachable};
 pub use poolmap_proto::v1::{
     Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, Halt,
-    JobEnd, JobSpec, NativeFunction, OutcomeRun, PythonFunction, SourceFile, function, halt,
+    JobEnd, JobSpec, NativeFunction, OutcomeRun, PickledCalls, PythonFunction, SourceFile, function, halt,
 };
 
 pub use crate::chunk::Chunk;

@@ -1,6 +1,7 @@
 //! The stream that appends tasks to a job.
 
-use poolmap_proto::v1::AddTasksRequest;
+use bytes::Bytes;
+use poolmap_proto::v1::{AddTasksRequest, FunctionList};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,6 +18,8 @@ const CHUNKS_AHEAD: usize = 1;
 pub struct TaskSender {
     job_id: u64,
     next_index: u64,
+    /// Not sent yet.
+    functions: FunctionList,
     requests: mpsc::Sender<AddTasksRequest>,
     call: JoinHandle<Result<u64, ClientError>>,
 }
@@ -32,7 +35,12 @@ impl TaskSender {
             }
             Ok(tasks)
         });
-        Self { job_id, next_index: 0, requests, call }
+        Self { job_id, next_index: 0, functions: FunctionList::default(), requests, call }
+    }
+
+    /// Appends to the list of functions that pickled calls name; it travels with the next chunk. The first one has number 0.
+    pub fn add_functions(&mut self, functions: impl IntoIterator<Item = Bytes>) {
+        self.functions.functions.extend(functions);
     }
 
     /// Appends a chunk; waits while the coordinator's queue is full.
@@ -56,7 +64,10 @@ impl TaskSender {
         chunk: Option<poolmap_proto::v1::TaskChunk>,
         last: bool,
     ) -> Result<(), ClientError> {
-        let request = AddTasksRequest { job_id: self.job_id, chunk, last };
+        let first = self.functions.first + self.functions.functions.len() as u64;
+        let list = std::mem::replace(&mut self.functions, FunctionList { first, functions: Vec::new() });
+        let functions = (!list.functions.is_empty()).then_some(list);
+        let request = AddTasksRequest { job_id: self.job_id, chunk, last, functions };
         if self.requests.send(request).await.is_ok() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What the services ask of the core.
 
 use poolmap_proto::v1::{
-    CoordinatorMessage, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage,
+    CoordinatorMessage, FunctionList, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage,
 };
 use poolmap_scheduler::{JobId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ pub(crate) enum Command {
     /// Answered with the job's number of tasks once there is room for more.
     AddTasks {
         job: JobId,
+        functions: Option<FunctionList>,
         chunk: TaskChunk,
         reply: Reply<u64>,
     },

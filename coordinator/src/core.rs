@@ -7,7 +7,7 @@ pub(crate) mod trial;
 
 use std::collections::HashMap;
 
-use poolmap_proto::v1::{Failure, JobSpec, JobStatus, OutcomeRun, TaskChunk, halt};
+use poolmap_proto::v1::{Failure, FunctionList, JobSpec, JobStatus, OutcomeRun, TaskChunk, halt};
 use poolmap_scheduler::{Action, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
@@ -110,7 +110,10 @@ impl Core {
     fn command(&mut self, command: Command) {
         match command {
             Command::Submit { spec, reply } => self.submit(spec, reply),
-            Command::AddTasks { job, chunk, reply } => self.add_tasks(job, chunk, reply),
+            Command::AddTasks { job, functions, chunk, reply } => {
+                self.add_functions(job, functions);
+                self.add_tasks(job, chunk, reply);
+            }
             Command::Close { job, reply } => self.close(job, reply),
             Command::Outcomes { job, cursor, reply } => {
                 self.read(job, reply, |job, reply| job.read_from(cursor, reply));
@@ -168,6 +171,14 @@ impl Core {
                 }
                 self.settle(job);
             }
+        }
+    }
+
+    fn add_functions(&mut self, job: JobId, list: Option<FunctionList>) {
+        let (Some(list), Some(entry)) = (list, self.jobs.get_mut(&job)) else { return };
+        let added = entry.functions.add(list);
+        if !added.functions.is_empty() {
+            self.workers.add_functions(job, &added);
         }
     }
 

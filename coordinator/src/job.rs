@@ -5,12 +5,14 @@ use tonic::Status;
 
 use crate::chunks::Chunks;
 use crate::command::Reply;
+use crate::functions::Functions;
 use crate::outcomes::{self, OutcomeLog};
 
 /// One job.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) spec: JobSpec,
+    pub(crate) functions: Functions,
     pub(crate) chunks: Chunks,
     log: OutcomeLog,
     failed: u64,
@@ -34,6 +36,7 @@ impl Job {
     pub(crate) fn new(spec: JobSpec) -> Self {
         Self {
             spec,
+            functions: Functions::default(),
             chunks: Chunks::default(),
             log: OutcomeLog::default(),
             failed: 0,

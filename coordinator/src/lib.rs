@@ -9,6 +9,7 @@ mod clock;
 mod command;
 mod core;
 mod deadlines;
+mod functions;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use poolmap_proto::v1::coordinator_message::Kind;
-use poolmap_proto::v1::{CoordinatorMessage, Hello, JobEnded};
+use poolmap_proto::v1::{CoordinatorMessage, FunctionList, FunctionsAdded, Hello, JobEnded};
 use poolmap_scheduler::{JobId, Time, WorkerId};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -89,6 +89,15 @@ impl Workers {
             self.workers.iter_mut().filter_map(|(id, worker)| worker.jobs.remove(&job).then_some(*id));
         for worker in knowing.collect::<Vec<_>>() {
             self.send(worker, Kind::JobEnded(JobEnded { job_id: job.0 }));
+        }
+    }
+
+    /// Sends functions of a job to all workers that know it; the others get them when they are told of it.
+    pub(crate) fn add_functions(&mut self, job: JobId, list: &FunctionList) {
+        let knowing = self.workers.iter().filter(|(_, worker)| worker.jobs.contains(&job));
+        for worker in knowing.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let added = FunctionsAdded { job_id: job.0, functions: Some(list.clone()) };
+            self.send(worker, Kind::FunctionsAdded(added));
         }
     }
 

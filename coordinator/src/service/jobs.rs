@@ -49,13 +49,13 @@ impl Jobs for JobsService {
     ) -> Result<Response<Self::AddTasksStream>, Status> {
         let state = (request.into_inner(), self.commands.clone());
         let answers = try_unfold(state, |(mut requests, commands)| async move {
-            let Some(AddTasksRequest { job_id, chunk, last }) = requests.message().await? else {
+            let Some(AddTasksRequest { job_id, chunk, last, functions }) = requests.message().await? else {
                 return Ok(None);
             };
             let job = JobId(job_id);
             let mut tasks = 0;
             if let Some(chunk) = chunk {
-                tasks = ask(&commands, |reply| Command::AddTasks { job, chunk, reply }).await?;
+                tasks = ask(&commands, |reply| Command::AddTasks { job, functions, chunk, reply }).await?;
             }
             if last {
                 tasks = ask(&commands, |reply| Command::Close { job, reply }).await?;

@@ -20,7 +20,7 @@ pub use self::native::CHILD_ARGUMENT;
 pub(crate) use self::native::ThreadLauncher;
 use self::python::Interpreter;
 use crate::child::{Child, Exit};
-use crate::job::{Job, TaskTime};
+use crate::job::{Functions, Job, TaskTime};
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 use crate::slot::map::SlotMap;
@@ -117,12 +117,21 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         .ok_or(LaunchError::NoFunction)?;
     let function = match kind {
         function::Kind::Python(python) => python::function_body(python, announced.details)?,
+        function::Kind::Pickled(pickled) => {
+            if announced.details {
+                return Err(LaunchError::Unsupported("pickled calls are told of without details"));
+            }
+            pickled.setup.clone()
+        }
         function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
     };
     let launcher = launcher(kind, &child, &function, ground)?;
+    let functions = Functions::default();
+    functions.add(announced.functions.unwrap_or_default());
     Ok(Job {
         id: announced.job_id,
         function,
+        functions,
         joins_payloads: matches!(kind, function::Kind::Python(_)),
         has_details: announced.details || matches!(kind, function::Kind::Command(_)),
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
@@ -140,8 +149,12 @@ fn launcher(
     ground: &Ground,
 ) -> Result<Launcher, LaunchError> {
     match (kind, child.backend()) {
-        (function::Kind::Python(_), _) => {
-            Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?))
+        (function::Kind::Python(_) | function::Kind::Pickled(_), _) => {
+            let output = match kind {
+                function::Kind::Pickled(_) => python::Output::Apart,
+                _ => python::Output::Stderr,
+            };
+            Ok(Launcher::Python(Interpreter::new(child, function.clone(), output, ground)?))
         }
         (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
             Ok(Launcher::Thread(ThreadLauncher::new(false, ground.registry.clone())))

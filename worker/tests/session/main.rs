@@ -11,6 +11,7 @@ mod deaths;
 mod ending;
 mod hostile;
 mod model;
+mod pickled;
 mod recycling;
 mod running;
 mod taking_back;
