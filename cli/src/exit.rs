@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use poolmap_client::ClientError;
+use poolmap_local::LocalError;
 
 use crate::input::InputError;
 use crate::output::OutputError;
@@ -69,6 +70,12 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Lost(error.to_string())
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        Self::System { doing: error.doing, source: error.source }
     }
 }
 

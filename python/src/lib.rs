@@ -1,0 +1,4 @@
+//! The native half of the Python package.
+use pyo3::prelude::*;
+#[pymodule]
+mod _native {}
