@@ -65,8 +65,8 @@ impl TaskSender {
         last: bool,
     ) -> Result<(), ClientError> {
         let first = self.functions.first + self.functions.functions.len() as u64;
-        let list = std::mem::replace(&mut self.functions, FunctionList { first, functions: Vec::new() });
-        let functions = (!list.functions.is_empty()).then_some(list);
+        let new = std::mem::replace(&mut self.functions, FunctionList { first, functions: Vec::new() });
+        let functions = (!new.functions.is_empty()).then_some(new);
         let request = AddTasksRequest { job_id: self.job_id, chunk, last, functions };
         if self.requests.send(request).await.is_ok() {
             return Ok(());
