@@ -1,7 +1,9 @@
-"""What can become of a task other than a value, as exceptions."""
+"""What can become of a task other than a value, as exceptions.
+
+Those that tell of dead processes are in `_died`, which is read when one dies.
+"""
 
 import concurrent.futures
-from concurrent.futures import BrokenExecutor
 
 _TIMEOUTS = (
     (TimeoutError,)
@@ -10,25 +12,8 @@ _TIMEOUTS = (
 )
 
 
-class TaskDied(BrokenExecutor):
-    """The process that ran this task died of it, as often as `crash_limit` allows. The text tells the signal or the exit
-    code and what the process said last. All other tasks go on."""
-
-
-class TaskOutOfMemory(TaskDied, MemoryError):
-    """This task was killed because memory ran out."""
-
-
-class TaskLost(TaskDied):
-    """The worker that ran this task went away with it."""
-
-
 class TaskTimeout(*_TIMEOUTS):
     """This task took longer than its `timeout` and was stopped."""
-
-
-class PoolBroken(BrokenExecutor):
-    """Nothing can be run: the initializer raised, or all workers are gone. The text says why."""
 
 
 class RemoteError(RuntimeError):
@@ -57,21 +42,27 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.traceback}"""'
 
 
-_KINDS = {"crashed": TaskDied, "out_of_memory": TaskOutOfMemory, "lost": TaskLost, "timeout": TaskTimeout}
-
-
 def of_failure(kind, type, message, traceback, pickled):
     """The exception for a task that failed: the one that it raised, where there is one."""
+    if kind == "exception":
+        error = _loaded(pickled) or RemoteError(type, message)
+        if traceback:
+            error.__cause__ = RemoteTraceback(traceback)
+        return error
+    if kind == "timeout":
+        return TaskTimeout(message)
     if kind == "cancelled":
         return concurrent.futures.CancelledError()
-    if kind in _KINDS:
-        return _KINDS[kind](message)
-    error = _loaded(pickled)
-    if error is None:
-        error = RemoteError(type, message)
-    if traceback:
-        error.__cause__ = RemoteTraceback(traceback)
-    return error
+    from . import _died
+
+    return {"out_of_memory": _died.TaskOutOfMemory, "lost": _died.TaskLost}.get(kind, _died.TaskDied)(message)
+
+
+def of_pool(reason):
+    """The exception for tasks that can no longer run."""
+    from . import _died
+
+    return _died.PoolBroken(reason)
 
 
 def _loaded(pickled):

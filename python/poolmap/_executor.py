@@ -43,7 +43,7 @@ class _Submitting:
         tuples = zip(*iterables)
         results, add = self._lane().results(fn)
         if timeout is not None:
-            results.set_timeout(timeout)
+            results.set_timeout(timeout, concurrent.futures.TimeoutError)
         if buffersize is None:
             add(tuples)
             return results
@@ -219,7 +219,7 @@ class _Hooks:
         import pickle
 
         self.dumps, self.loads, self.careful = pickle.dumps, pickle.loads, _calls.careful
-        self.failure, self.broken, self.refused = _errors.of_failure, _errors.PoolBroken, refused
+        self.failure, self.broken, self.refused = _errors.of_failure, _errors.of_pool, refused
         self._ended = ended
 
     def ended(self):
@@ -231,7 +231,7 @@ class _Hooks:
 def refused(reason):
     """The exception for a call that comes too late."""
     if reason is not None:
-        return _errors.PoolBroken(reason)
+        return _errors.of_pool(reason)
     what = "interpreter shutdown" if _exit.is_shutting_down else "shutdown"
     return RuntimeError(f"cannot schedule new futures after {what}")
 

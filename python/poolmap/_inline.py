@@ -59,7 +59,7 @@ class _Results:
     def extend(self, tuples):
         self._tuples.extend(tuples)
 
-    def set_timeout(self, seconds):
+    def set_timeout(self, seconds, exception):
         """A call that runs here cannot be stopped."""
 
     def __len__(self):

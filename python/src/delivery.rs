@@ -17,8 +17,8 @@ pub(crate) const QUEUE: usize = 64;
 pub(crate) enum News {
     /// The outcomes of a run, with a future for each.
     Outcomes(Vec<Option<Py<PyAny>>>, OutcomeRun),
-    /// These tasks will never run; says why.
-    Broken(Vec<Option<Py<PyAny>>>, String),
+    /// These tasks will never run; says why, unless they were cancelled.
+    Never(Vec<Option<Py<PyAny>>>, Option<String>),
 }
 
 /// What outcomes are turned into, as the Python half decides.
@@ -54,10 +54,13 @@ impl Hooks {
                 let words = (kind, failure.r#type, failure.message, failure.traceback, pickled);
                 Ok(Err(self.failure.bind(py).call1(words)?))
             }
-            Outcome::Cancelled => {
-                Ok(Err(self.failure.bind(py).call1(("cancelled", "", "", "", PyBytes::new(py, b"")))?))
-            }
+            Outcome::Cancelled => Ok(Err(self.cancelled(py)?)),
         }
+    }
+
+    /// The exception for a task that was cancelled.
+    pub(crate) fn cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.failure.bind(py).call1(("cancelled", "", "", "", PyBytes::new(py, b"")))
     }
 }
 
@@ -106,13 +109,21 @@ pub(crate) fn run(mut news: mpsc::Receiver<News>, hooks: Arc<Hooks>, ended: Py<P
 fn settle(py: Python<'_>, news: News, hooks: &Hooks) {
     let settled = match news {
         News::Outcomes(futures, run) => settle_run(py, futures, run, hooks),
-        News::Broken(futures, reason) => futures.into_iter().flatten().try_for_each(|future| {
-            let error = hooks.broken.bind(py).call1((&reason,))?;
-            settle_one(future.bind(py), Err(error))
-        }),
+        News::Never(futures, reason) => futures
+            .into_iter()
+            .flatten()
+            .try_for_each(|future| never(future.bind(py), reason.as_deref(), hooks)),
     };
     if let Err(error) = settled {
         error.write_unraisable(py, None);
+    }
+}
+
+fn never(future: &Bound<'_, PyAny>, reason: Option<&str>, hooks: &Hooks) -> PyResult<()> {
+    let py = future.py();
+    match reason {
+        Some(reason) => settle_one(future, Err(hooks.broken.bind(py).call1((reason,))?)),
+        None => future.call_method0(pyo3::intern!(py, "_drop")).map(drop),
     }
 }
 

@@ -55,16 +55,17 @@ pub(crate) async fn run(start: Start) {
         end = carried => end.unwrap_or_else(|error| error.to_string()),
         reason = reason(&mut broken) => reason,
     };
-    let refusal = if reason.is_empty() { Refusal::Closed } else { Refusal::Broken(reason.clone()) };
+    let reason = (!reason.is_empty()).then_some(reason);
+    let refusal = reason.clone().map_or(Refusal::Closed, Refusal::Broken);
     let unsent = intake.refuse(refusal);
     let waiting: Vec<_> =
         lock(&traffic.sinks).drain().chain(unsent.into_iter().map(|parcel| parcel.sink)).collect();
     for sink in waiting {
         match sink {
             Sink::Futures(futures) => {
-                let _gone = news.send(News::Broken(futures, reason.clone())).await;
+                let _gone = news.send(News::Never(futures, reason.clone())).await;
             }
-            Sink::Results { shared, .. } => shared.refuse(&reason),
+            Sink::Results { shared, .. } => shared.refuse(reason.clone()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use poolmap_client::OutcomeRun;
-use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::delivery::{Hooks, Outcome};
@@ -71,8 +71,8 @@ pub(crate) struct Shared {
 struct State {
     /// By the place of their first task.
     pieces: BTreeMap<u64, Piece>,
-    /// No outcome follows; says why.
-    refused: Option<String>,
+    /// No outcome follows; says why, unless the tasks were cancelled.
+    refused: Option<Option<String>>,
 }
 
 impl Shared {
@@ -85,8 +85,8 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    pub(crate) fn refuse(&self, reason: &str) {
-        self.lock().refused.get_or_insert_with(|| reason.to_owned());
+    pub(crate) fn refuse(&self, reason: Option<String>) {
+        self.lock().refused.get_or_insert(reason);
         self.changed.notify_one();
     }
 
@@ -113,7 +113,7 @@ impl Shared {
 
 enum Taken {
     Piece(Piece),
-    Refused(String),
+    Refused(Option<String>),
     Nothing,
 }
 
@@ -129,7 +129,8 @@ pub(crate) struct Results {
     added: u64,
     given: u64,
     current: Option<Piece>,
-    deadline: Option<Instant>,
+    /// How long is waited for the next result, and what is raised then.
+    timeout: Option<(Instant, Py<PyAny>)>,
 }
 
 impl Results {
@@ -140,7 +141,7 @@ impl Results {
         is_ordered: bool,
     ) -> Self {
         let shared = Arc::default();
-        Self { intake, hooks, encoder, shared, is_ordered, added: 0, given: 0, current: None, deadline: None }
+        Self { intake, hooks, encoder, shared, is_ordered, added: 0, given: 0, current: None, timeout: None }
     }
 }
 
@@ -167,11 +168,11 @@ impl Results {
         Ok(self.added - before)
     }
 
-    /// From now on results are waited for until so many seconds have passed.
-    fn set_timeout(&mut self, seconds: f64) {
-        self.deadline = Duration::try_from_secs_f64(seconds.max(0.0))
-            .ok()
-            .and_then(|time| Instant::now().checked_add(time));
+    /// Results are waited for until so many seconds from now have passed; then `exception` is raised. None: for ever.
+    fn set_timeout(&mut self, seconds: Option<f64>, exception: Py<PyAny>) {
+        let patience = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        self.timeout = deadline.map(|deadline| (deadline, exception));
     }
 
     /// Results that were not given out yet.
@@ -206,18 +207,22 @@ impl Results {
     fn next_piece(&self, py: Python<'_>) -> PyResult<Piece> {
         let place = self.is_ordered.then_some(self.given);
         loop {
-            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left =
+                self.timeout.as_ref().map(|(deadline, _)| deadline.saturating_duration_since(Instant::now()));
             let patience = left.map_or(SIGNAL_INTERVAL, |left| left.min(SIGNAL_INTERVAL));
-            match py.detach(|| self.shared.wait(place, patience)) {
-                Taken::Piece(piece) => return Ok(piece),
-                Taken::Refused(reason) => {
-                    let error = self.hooks.broken.bind(py).call1((reason,))?;
+            match (py.detach(|| self.shared.wait(place, patience)), &self.timeout) {
+                (Taken::Piece(piece), _) => return Ok(piece),
+                (Taken::Refused(reason), _) => {
+                    let error = match reason {
+                        Some(reason) => self.hooks.broken.bind(py).call1((reason,))?,
+                        None => self.hooks.cancelled(py)?,
+                    };
                     return Err(PyErr::from_value(error));
                 }
-                Taken::Nothing if left.is_some_and(|left| left.is_zero()) => {
-                    return Err(PyTimeoutError::new_err(()));
+                (Taken::Nothing, Some((_, exception))) if left.is_some_and(|left| left.is_zero()) => {
+                    return Err(PyErr::from_value(exception.bind(py).call0()?));
                 }
-                Taken::Nothing => py.check_signals()?,
+                (Taken::Nothing, _) => py.check_signals()?,
             }
             if crate::forks() > 0 && self.encoder.is_foreign() {
                 return Err(PyRuntimeError::new_err("results do not come to a process that was forked"));
