@@ -1,9 +1,11 @@
 //! A coordinator as a client sees it, and a job of it.
 
+use std::ops::Range;
+
 use poolmap_proto::MAX_MESSAGE_BYTES;
 use poolmap_proto::transport::{GrpcService, Transport};
 use poolmap_proto::v1::jobs_client::JobsClient;
-use poolmap_proto::v1::{CancelRequest, JobSpec, SubmitRequest};
+use poolmap_proto::v1::{CancelRequest, CancelTasksRequest, JobSpec, SubmitRequest, TaskRange};
 
 use crate::error::ClientError;
 use crate::outcomes::OutcomeStream;
@@ -59,6 +61,21 @@ impl Job {
     #[must_use]
     pub fn outcomes(&self) -> OutcomeStream {
         OutcomeStream::new(self.id, self.stub.clone())
+    }
+
+    /// Cancels these tasks as far as they wait, and if `running` those that were handed out as well. Indexes that are not there
+    /// (yet) are ignored.
+    pub async fn cancel_tasks(
+        &self,
+        tasks: impl IntoIterator<Item = Range<u64>>,
+        running: bool,
+    ) -> Result<(), ClientError> {
+        let tasks = tasks
+            .into_iter()
+            .map(|range| TaskRange { first: range.start, count: range.end.saturating_sub(range.start) });
+        let request = CancelTasksRequest { job_id: self.id, tasks: tasks.collect(), running };
+        self.stub.clone().cancel_tasks(request).await?;
+        Ok(())
     }
 
     /// Stops the job: tasks that have not begun never will.

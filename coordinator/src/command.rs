@@ -1,7 +1,8 @@
 //! What the services ask of the core.
 
 use poolmap_proto::v1::{
-    CoordinatorMessage, FunctionList, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage,
+    CoordinatorMessage, FunctionList, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, TaskRange,
+    WorkerMessage,
 };
 use poolmap_scheduler::{JobId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +38,13 @@ pub(crate) enum Command {
     },
     Cancel {
         job: JobId,
+        reply: Reply<()>,
+    },
+    /// Cancels some tasks.
+    CancelTasks {
+        job: JobId,
+        tasks: Vec<TaskRange>,
+        running: bool,
         reply: Reply<()>,
     },
     Status {

@@ -7,7 +7,7 @@ pub(crate) mod trial;
 
 use std::collections::HashMap;
 
-use poolmap_proto::v1::{Failure, FunctionList, JobSpec, JobStatus, OutcomeRun, TaskChunk, halt};
+use poolmap_proto::v1::{Failure, FunctionList, JobSpec, JobStatus, OutcomeRun, TaskChunk, TaskRange, halt};
 use poolmap_scheduler::{Action, Event, Halt, JobId, JobOptions, Scheduler, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
@@ -119,6 +119,9 @@ impl Core {
                 self.read(job, reply, |job, reply| job.read_from(cursor, reply));
             }
             Command::Cancel { job, reply } => self.cancel(job, reply),
+            Command::CancelTasks { job, tasks, running, reply } => {
+                self.cancel_tasks(job, tasks, running, reply);
+            }
             Command::Status { job, reply } => self.status(job, reply),
             Command::WorkerAttached { hello, outbox, reply } => self.worker_attached(hello, outbox, reply),
             Command::WorkerSaid { worker, message } => self.worker_said(worker, message.kind),
@@ -202,6 +205,15 @@ impl Core {
         };
         let _gone = reply.send(answer);
         self.feed(Event::JobCancelled { job, kills_running: false }, Report::Nothing);
+        self.settle(job);
+    }
+
+    fn cancel_tasks(&mut self, job: JobId, tasks: Vec<TaskRange>, kills_running: bool, reply: Reply<()>) {
+        let answer = if self.jobs.contains_key(&job) { Ok(()) } else { Err(unknown_job(job)) };
+        let _gone = reply.send(answer);
+        for TaskRange { first, count } in tasks {
+            self.feed(Event::TasksCancelled { job, first, count, kills_running }, Report::Nothing);
+        }
         self.settle(job);
     }
 

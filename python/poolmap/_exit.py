@@ -8,18 +8,11 @@ from . import _native
 
 # Pools that have not ended: the event of their end, and how to close them.
 _live = {}
-_is_prepared = False
 is_shutting_down = False
 
 
 def keep(ended, close):
     """Has the end of the interpreter wait for a pool, after `close(at_once)`."""
-    global _is_prepared
-    if not _is_prepared:
-        _is_prepared = True
-        # Runs before threads are waited for, when nothing of the interpreter is gone yet.
-        threading._register_atexit(_end)
-        os.register_at_fork(after_in_child=_forked)
     _live[ended] = close
 
 
@@ -41,3 +34,8 @@ def _end():
 def _forked():
     _native.forked()
     _live.clear()
+
+
+# Runs before threads are waited for, when nothing of the interpreter is gone yet.
+threading._register_atexit(_end)
+os.register_at_fork(after_in_child=_forked)

@@ -4,6 +4,7 @@ They come from the interpreter, or from Debian's libpython3.11-testsuite; withou
 is about executors runs. `LEFT_OUT` names the others, each with its reason.
 """
 
+import multiprocessing
 import os
 import sys
 import unittest
@@ -50,7 +51,7 @@ class _WithExecutor(theirs.ExecutorMixin):
     executor_type = poolmap.Executor
 
     def get_context(self):
-        return None
+        return multiprocessing.get_context("spawn")
 
 
 class _Executor(poolmap.Executor):
@@ -99,5 +100,5 @@ ProcessShutdown = _adopt("ProcessPoolShutdownTest")
 Wait = _adopt("WaitTests")
 AsCompleted = _adopt("AsCompletedTests")
 Execution = _adopt("ExecutorTest")
-ProcessExecution = _adopt("ProcessPoolExecutorTest")
+ProcessExecution = _adopt("ProcessPoolExecutorTest", _Executor)
 Deadlock = _adopt("ExecutorDeadlockTest", _Executor)

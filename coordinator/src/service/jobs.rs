@@ -6,9 +6,9 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use poolmap_proto::v1::jobs_server::Jobs;
 use poolmap_proto::v1::{
-    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, ListRequest, ListResponse,
-    OutcomesRequest, OutcomesResponse, PauseRequest, PauseResponse, StatusRequest, StatusResponse,
-    SubmitRequest, SubmitResponse,
+    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, CancelTasksRequest,
+    CancelTasksResponse, ListRequest, ListResponse, OutcomesRequest, OutcomesResponse, PauseRequest,
+    PauseResponse, StatusRequest, StatusResponse, SubmitRequest, SubmitResponse,
 };
 use poolmap_scheduler::JobId;
 use tokio::sync::mpsc;
@@ -93,6 +93,16 @@ impl Jobs for JobsService {
         let job = JobId(request.into_inner().job_id);
         ask(&self.commands, |reply| Command::Cancel { job, reply }).await?;
         Ok(Response::new(CancelResponse {}))
+    }
+
+    async fn cancel_tasks(
+        &self,
+        request: Request<CancelTasksRequest>,
+    ) -> Result<Response<CancelTasksResponse>, Status> {
+        let CancelTasksRequest { job_id, tasks, running } = request.into_inner();
+        let job = JobId(job_id);
+        ask(&self.commands, |reply| Command::CancelTasks { job, tasks, running, reply }).await?;
+        Ok(Response::new(CancelTasksResponse {}))
     }
 
     async fn pause(&self, _request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {

@@ -65,6 +65,9 @@ fn request() -> impl Strategy<Value = Event> {
         1 => job().prop_map(|job| Event::JobClosed { job }),
         1 => (job(), any::<bool>())
             .prop_map(|(job, kills_running)| Event::JobCancelled { job, kills_running }),
+        2 => (job(), 0..60_u64, 0..20_u64, any::<bool>()).prop_map(|(job, first, count, kills_running)| {
+            Event::TasksCancelled { job, first, count, kills_running }
+        }),
         2 => (job(), any::<bool>()).prop_map(|(job, held)| Event::JobHeld { job, held }),
         3 => (worker(), 1..=3_u32).prop_map(|(worker, slots)| Event::WorkerJoined { worker, slots }),
         1 => worker().prop_map(|worker| Event::WorkerDraining { worker }),

@@ -97,7 +97,7 @@ class _Unloaded:
         self._number = number
         self._pickled = pickled
 
-    def __call__(self, *arguments, **keywords):
+    def __call__(self, /, *arguments, **keywords):
         function = self._calls.functions[self._number] = loads(self._pickled)
         return function(*arguments, **keywords)
 
