@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use poolmap_proto::v1::{AddTasksRequest, FunctionList};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -21,21 +21,25 @@ pub struct TaskSender {
     /// Not sent yet.
     functions: FunctionList,
     requests: mpsc::Sender<AddTasksRequest>,
+    /// Tasks that the coordinator has confirmed.
+    confirmed: watch::Receiver<u64>,
     call: JoinHandle<Result<u64, ClientError>>,
 }
 
 impl TaskSender {
     pub(crate) fn open(job_id: u64, mut stub: Stub) -> Self {
         let (requests, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let (confirm, confirmed) = watch::channel(0);
         let call = tokio::spawn(async move {
             let mut answers = stub.add_tasks(ReceiverStream::new(receiver)).await?.into_inner();
             let mut tasks = 0;
             while let Some(answer) = answers.message().await? {
                 tasks = answer.tasks;
+                confirm.send_replace(tasks);
             }
             Ok(tasks)
         });
-        Self { job_id, next_index: 0, functions: FunctionList::default(), requests, call }
+        Self { job_id, next_index: 0, functions: FunctionList::default(), requests, confirmed, call }
     }
 
     /// Appends to the list of functions that pickled calls name; it travels with the next chunk. The first one has number 0.
@@ -49,6 +53,19 @@ impl TaskSender {
         let message = chunk.into_message(self.next_index);
         self.next_index += count;
         self.request(Some(message), false).await
+    }
+
+    /// Tasks that the coordinator has confirmed: those with a lower index can be cancelled.
+    #[must_use]
+    pub fn confirmed(&self) -> u64 {
+        *self.confirmed.borrow()
+    }
+
+    /// Waits until the coordinator confirms more; for ever once it takes no more. May be dropped while it waits.
+    pub async fn confirms(&mut self) {
+        if self.confirmed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Says that no task follows; returns how many the job has.

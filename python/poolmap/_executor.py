@@ -77,7 +77,8 @@ class Executor(_Submitting, concurrent.futures.Executor):
     crash_limit: attempts of a task that may end with the death of its process before it fails with `TaskDied`.
     max_child_rss: resident bytes past which a process is replaced between tasks.
     preload: modules that are imported once, in a process from which the others are forked.
-    cancel_running: whether `future.cancel()` stops a task that already runs; with False it only cancels what has not begun.
+
+    `future.cancel()` also stops a task that already runs.
     """
 
     def __init__(

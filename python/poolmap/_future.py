@@ -8,16 +8,15 @@ from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED
 class Future(concurrent.futures.Future):
     """The future outcome of a task."""
 
-    # The lane and the index of the task, for whoever cancels it.
-    _task = None
+    # Where the task is, for whoever cancels it.
+    _lane = _index = None
 
     def cancel(self):
         """Cancels the task unless it has ended; one that runs is stopped. Returns whether it is cancelled."""
         if not self._drop():
             return self.cancelled()
-        if self._task is not None:
-            lane, index = self._task
-            lane.cancel(index)
+        if self._lane is not None:
+            self._lane.cancel(self._index)
         return True
 
     def _drop(self):

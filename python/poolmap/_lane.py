@@ -33,6 +33,11 @@ class Lane:
         results = self._job.results(is_ordered)
         return results, lambda tuples: results.extend(function, number, tuples)
 
+    def cancel(self, index):
+        """Stops a task, whose future is cancelled."""
+        if index is not None:
+            self._job.cancel_task(index)
+
     def close(self, cancel=False):
         """No call follows; `cancel`: what has not begun never will."""
         self._job.close(cancel)

@@ -50,6 +50,7 @@ pub(crate) enum Refusal {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what there is to tell, and what was told")]
 struct State {
     full: VecDeque<Parcel>,
     open: Option<Open>,
@@ -57,7 +58,12 @@ struct State {
     function_count: u64,
     next_index: u64,
     refusal: Option<Refusal>,
+    /// Tasks whose futures were cancelled.
+    cancelled: Vec<u64>,
     is_cancelled: bool,
+    /// The engine knows that no task follows, and that what has not begun shall not.
+    knows_closed: bool,
+    knows_cancelled: bool,
     /// The engine waits to be woken.
     is_idle: bool,
 }
@@ -76,7 +82,11 @@ struct Open {
 pub(crate) struct Delivered {
     pub(crate) functions: Vec<Bytes>,
     pub(crate) parcels: VecDeque<Parcel>,
+    /// Tasks to be stopped.
+    pub(crate) cancelled: Vec<u64>,
+    /// What has not begun shall not; said once.
     pub(crate) is_cancelled: bool,
+    /// No task follows; said once.
     pub(crate) is_closed: bool,
 }
 
@@ -123,6 +133,13 @@ impl Intake {
         let index = state.append(payload);
         self.wake(state);
         Ok(index)
+    }
+
+    /// A task is of no interest any more.
+    pub(crate) fn cancel_task(&self, index: u64) {
+        let mut state = self.lock();
+        state.cancelled.push(index);
+        self.wake(state);
     }
 
     /// No task follows.
@@ -208,12 +225,16 @@ impl State {
 
     fn take(&mut self) -> Option<Delivered> {
         self.finish_open();
-        let is_closed = self.refusal.is_some();
-        self.is_idle = self.full.is_empty() && !is_closed;
+        let is_closed =
+            self.refusal.is_some() && !std::mem::replace(&mut self.knows_closed, self.refusal.is_some());
+        let is_cancelled =
+            self.is_cancelled && !std::mem::replace(&mut self.knows_cancelled, self.is_cancelled);
+        self.is_idle = self.full.is_empty() && self.cancelled.is_empty() && !is_closed && !is_cancelled;
         (!self.is_idle).then(|| Delivered {
             functions: std::mem::take(&mut self.functions),
             parcels: std::mem::take(&mut self.full),
-            is_cancelled: self.is_cancelled,
+            cancelled: std::mem::take(&mut self.cancelled),
+            is_cancelled,
             is_closed,
         })
     }

@@ -168,6 +168,13 @@ impl Job {
         Ok(Results::new(self.intake.clone(), self.hooks.clone(), self.encoder.clone(), is_ordered))
     }
 
+    /// A task is of no interest any more: it is stopped if it runs.
+    fn cancel_task(&self, index: u64) {
+        if !self.encoder.is_foreign() {
+            self.intake.cancel_task(index);
+        }
+    }
+
     /// No task follows; `cancel`: what has not begun never will.
     fn close(&self, cancel: bool) {
         if self.encoder.is_foreign() {

@@ -67,12 +67,16 @@ pub(crate) struct Shared {
     changed: Condvar,
 }
 
+/// Why no outcome follows; without a reason, the tasks were cancelled.
+#[derive(Clone, Debug)]
+struct Refused(Option<String>);
+
 #[derive(Debug, Default)]
 struct State {
     /// By the place of their first task.
     pieces: BTreeMap<u64, Piece>,
-    /// No outcome follows; says why, unless the tasks were cancelled.
-    refused: Option<Option<String>>,
+    /// No outcome follows.
+    refused: Option<Refused>,
 }
 
 impl Shared {
@@ -86,7 +90,7 @@ impl Shared {
     }
 
     pub(crate) fn refuse(&self, reason: Option<String>) {
-        self.lock().refused.get_or_insert(reason);
+        self.lock().refused.get_or_insert(Refused(reason));
         self.changed.notify_one();
     }
 
@@ -113,7 +117,7 @@ impl Shared {
 
 enum Taken {
     Piece(Piece),
-    Refused(Option<String>),
+    Refused(Refused),
     Nothing,
 }
 
@@ -212,7 +216,7 @@ impl Results {
             let patience = left.map_or(SIGNAL_INTERVAL, |left| left.min(SIGNAL_INTERVAL));
             match (py.detach(|| self.shared.wait(place, patience)), &self.timeout) {
                 (Taken::Piece(piece), _) => return Ok(piece),
-                (Taken::Refused(reason), _) => {
+                (Taken::Refused(Refused(reason)), _) => {
                     let error = match reason {
                         Some(reason) => self.hooks.broken.bind(py).call1((reason,))?,
                         None => self.hooks.cancelled(py)?,

@@ -46,8 +46,8 @@ impl Scheduler {
     /// Asks for the tasks of a batch that are among these, and so for all that follow.
     fn withdraw(&mut self, id: BatchId, first: u64, end: u64, actions: &mut Vec<Action>) {
         // Of a task that runs twice one attempt may bring its outcome: it is left to that.
-        let is_alone = |batch: &&Box<Batch>| !batch.is_void && batch.twin.is_none();
-        let Some(batch) = self.batches.get(&id).filter(is_alone) else { return };
+        let is_alone = |batch: &&Batch| !batch.is_void && batch.twin.is_none();
+        let Some(batch) = self.batches.get(&id).map(Box::as_ref).filter(is_alone) else { return };
         let rest = batch.rest();
         let (from, to) = (first.max(rest.first), end.min(rest.end()));
         if from >= to {
