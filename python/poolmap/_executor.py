@@ -188,7 +188,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         self._ended = ended
 
         def close(at_once):
-            for lane in lanes.values():
+            for lane in list(lanes.values()):
                 lane.close()
             if at_once:
                 pool.abandon("the program was interrupted")

@@ -84,6 +84,7 @@ def _adopt(group, executor_type=poolmap.Executor):
     return type(group, (*bases, theirs.BaseTestCase), members)
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the list is that of 3.11")
 def test_every_test_left_out_exists():
     missing = []
     for name in LEFT_OUT:

@@ -68,7 +68,8 @@ def test_what_was_submitted_is_done_before_the_interpreter_ends(tmp_path):
 def test_after_a_fork_the_executor_says_that_it_is_not_there():
     printed = run_script(
         """
-import os, poolmap
+import os, warnings, poolmap
+warnings.simplefilter("ignore")  # Python says that a fork beside threads is risky.
 with poolmap.Executor(1) as pool:
     print(pool.submit(abs, -1).result(), flush=True)
     child = os.fork()
