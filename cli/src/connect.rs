@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use poolmap_client::Client;
 use poolmap_proto::access::{self, Access, Role};
 use poolmap_proto::transport::Route;
 
@@ -27,6 +28,12 @@ pub(crate) struct ConnectFlags {
 }
 
 impl ConnectFlags {
+    /// Connects as a client.
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        let transport = self.route(Role::Client)?.connect().await;
+        Ok(Client::new(transport.map_err(|error| Failure::Lost(error.to_string()))?))
+    }
+
     /// The way to the coordinator for this role.
     pub(crate) fn route(&self, role: Role) -> Result<Route, Failure> {
         if let Some(url) = &self.connect {
@@ -37,4 +44,10 @@ impl ConnectFlags {
         let access = Access::read(&path, role).map_err(|error| Failure::Usage(error.to_string()))?;
         Route::tls(&access).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
     }
+}
+
+/// Runs a command that does nothing but wait for answers.
+pub(crate) fn blocking<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::system("starting"))?.block_on(command)
 }

@@ -118,7 +118,10 @@ async fn serve_until_told(
     listener: Listener,
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
-    let config = Config { worker_timeout: args.worker_timeout, ..Config::default() };
+    // Files in there have no name: nothing of them is left behind, however this process ends.
+    let spill_folder = if args.insecure { std::env::temp_dir() } else { args.folder()? };
+    let config =
+        Config { worker_timeout: args.worker_timeout, spill_folder: Some(spill_folder), ..Config::default() };
     let coordinator = Coordinator::start(config);
     let stop = CancellationToken::new();
     let max_message_bytes = usize::try_from(args.max_message_size.as_u64()).unwrap_or(usize::MAX);

@@ -69,7 +69,10 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::Lost(error.to_string())
+        match error {
+            ClientError::Lost(_) | ClientError::JobClosed => Self::Lost(error.to_string()),
+            ClientError::Refused(_) | ClientError::NotFound(_) => Self::Usage(error.to_string()),
+        }
     }
 }
 

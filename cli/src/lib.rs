@@ -17,6 +17,7 @@ pub mod cpus;
 mod exit;
 pub mod input;
 mod job;
+mod jobs;
 mod keeper;
 mod log;
 pub mod output;
@@ -25,8 +26,11 @@ mod reason;
 mod run;
 mod signals;
 pub mod sizing_flags;
+mod submit;
+mod table;
 mod this_program;
 mod worker;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -50,9 +54,23 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Submit(Box<submit::SubmitArgs>),
+    Jobs(jobs::ListArgs),
+    /// See one job of a cluster
+    Show(jobs::ShowArgs),
+    Results(jobs::ResultsArgs),
+    /// Wait until jobs have ended, and exit as `poolmap run` would have
+    Wait(jobs::SeveralArgs),
+    /// Stop jobs: what has not begun never will
+    Cancel(jobs::SeveralArgs),
+    /// Hand out nothing more of jobs; what runs ends
+    Pause(jobs::SeveralArgs),
+    /// Go on with jobs that were paused
+    Resume(jobs::SeveralArgs),
+    Workers(workers::WorkersArgs),
+    Drain(workers::DrainArgs),
     Coordinator(coordinator::CoordinatorArgs),
-    #[command(hide = true)]
-    Worker(worker::WorkerArgs),
+    Worker(Box<worker::WorkerArgs>),
     Cpus(cpus::CpusArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
@@ -73,13 +91,23 @@ pub fn main(registry: Registry) -> ExitCode {
     log::start(cli.log_level);
     report(match cli.command {
         Command::Run(args) => run::run(&args, cli.log_level, registry),
+        Command::Submit(args) => submit::run(&args),
+        Command::Jobs(args) => jobs::list(&args),
+        Command::Show(args) => jobs::show(&args),
+        Command::Results(args) => jobs::results(&args),
+        Command::Wait(args) => jobs::wait(&args),
+        Command::Cancel(args) => jobs::cancel(&args),
+        Command::Pause(args) => jobs::pause(&args),
+        Command::Resume(args) => jobs::resume(&args),
+        Command::Workers(args) => workers::list(&args),
+        Command::Drain(args) => workers::drain(&args),
         Command::Cpus(args) => {
             let printed = cpus::run(&args, &mut std::io::stdout().lock());
             printed.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }
         Command::Completions(args) => completions::run(&args),
         Command::Coordinator(args) => coordinator::run(&args),
-        Command::Worker(args) => worker::run(args, registry),
+        Command::Worker(args) => worker::run(&args, registry),
         Command::Keeper(args) => Ok(keeper::run(&args)),
     })
 }

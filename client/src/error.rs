@@ -3,14 +3,17 @@
 use tonic::{Code, Status};
 
 /// A request to the coordinator failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The coordinator went away while it was in use.
+    /// The coordinator went away while it was in use, and did not come back in time.
     #[error("lost the coordinator: {0}")]
     Lost(String),
     /// The coordinator refused the request.
     #[error("the coordinator refused: {0}")]
     Refused(String),
+    /// What was asked for is not there: it never was, or was dropped.
+    #[error("{0}")]
+    NotFound(String),
     /// The job takes no more tasks: it was cancelled, or could not run. Its outcomes tell.
     #[error("the job takes no more tasks")]
     JobClosed,
@@ -20,11 +23,17 @@ impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let message = status.message().to_owned();
         match status.code() {
-            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
-                Self::Lost(message)
-            }
-            Code::FailedPrecondition | Code::NotFound => Self::JobClosed,
+            _ if is_lost(&status) => Self::Lost(message),
+            Code::NotFound => Self::NotFound(message),
             _ => Self::Refused(message),
         }
     }
+}
+
+/// Whether a status says that the connection is lost rather than what was asked for. No coordinator says any of these of a request.
+pub(crate) fn is_lost(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal
+    )
 }

@@ -1,50 +1,29 @@
-//! A coordinator as a client sees it, and a job of it.
+//! A job as a client sees it.
 
 use std::ops::Range;
 
-use poolmap_proto::MAX_MESSAGE_BYTES;
-use poolmap_proto::transport::{GrpcService, Transport};
-use poolmap_proto::v1::jobs_client::JobsClient;
-use poolmap_proto::v1::{CancelRequest, CancelTasksRequest, JobSpec, SubmitRequest, TaskRange};
+use poolmap_proto::v1::{
+    CancelRequest, CancelTasksRequest, JobStatus, PauseRequest, StatusRequest, TaskRange,
+};
+use tonic::Status;
 
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::outcomes::OutcomeStream;
 use crate::tasks::TaskSender;
-
-pub(crate) type Stub = JobsClient<GrpcService>;
-
-/// A connection to a coordinator, cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Client {
-    stub: Stub,
-}
 
 /// A job of a coordinator. Dropping it does not end the job.
 #[derive(Clone, Debug)]
 pub struct Job {
     id: u64,
-    stub: Stub,
-}
-
-impl Client {
-    /// A client over a transport.
-    #[must_use]
-    pub fn new(transport: Transport) -> Self {
-        let stub = JobsClient::new(transport.into_service())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Self { stub }
-    }
-
-    /// Creates a job without tasks.
-    pub async fn submit(&self, spec: JobSpec) -> Result<Job, ClientError> {
-        let mut stub = self.stub.clone();
-        let response = stub.submit(SubmitRequest { spec: Some(spec) }).await?;
-        Ok(Job { id: response.into_inner().job_id, stub })
-    }
+    client: Client,
 }
 
 impl Job {
+    pub(crate) fn new(id: u64, client: Client) -> Self {
+        Self { id, client }
+    }
+
     /// The coordinator's number of this job.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -54,13 +33,52 @@ impl Job {
     /// Opens the stream that appends tasks; a job has one at a time. Call this within a tokio runtime.
     #[must_use]
     pub fn add_tasks(&self) -> TaskSender {
-        TaskSender::open(self.id, self.stub.clone())
+        TaskSender::open(self.id, &self.client)
     }
 
     /// The job's outcomes from the first one on.
     #[must_use]
     pub fn outcomes(&self) -> OutcomeStream {
-        OutcomeStream::new(self.id, self.stub.clone())
+        self.outcomes_from(0)
+    }
+
+    /// The job's outcomes from a cursor on, which counts outcomes from the first. Those of a job that is not detached are dropped
+    /// once they have been read.
+    #[must_use]
+    pub fn outcomes_from(&self, cursor: u64) -> OutcomeStream {
+        OutcomeStream::new(self.id, &self.client, cursor)
+    }
+
+    /// Where the job stands.
+    pub async fn status(&self) -> Result<JobStatus, ClientError> {
+        self.status_when(false).await
+    }
+
+    /// How the job ended, once it has.
+    pub async fn wait(&self) -> Result<JobStatus, ClientError> {
+        self.status_when(true).await
+    }
+
+    async fn status_when(&self, wait: bool) -> Result<JobStatus, ClientError> {
+        let request = StatusRequest { job_id: self.id, wait };
+        let response = self.client.call(async || self.client.jobs.clone().status(request).await).await?;
+        response.job.ok_or_else(|| Status::invalid_argument("its answer has no status").into())
+    }
+
+    /// Hands out nothing more of the job until it goes on.
+    pub async fn pause(&self) -> Result<(), ClientError> {
+        self.set_paused(true).await
+    }
+
+    /// Goes on with a job that was paused.
+    pub async fn resume(&self) -> Result<(), ClientError> {
+        self.set_paused(false).await
+    }
+
+    async fn set_paused(&self, paused: bool) -> Result<(), ClientError> {
+        let request = PauseRequest { job_id: self.id, paused };
+        self.client.call(async || self.client.jobs.clone().pause(request).await).await?;
+        Ok(())
     }
 
     /// Cancels these tasks as far as they wait, and if `running` those that were handed out as well. Indexes that are not there
@@ -74,13 +92,14 @@ impl Job {
             .into_iter()
             .map(|range| TaskRange { first: range.start, count: range.end.saturating_sub(range.start) });
         let request = CancelTasksRequest { job_id: self.id, tasks: tasks.collect(), running };
-        self.stub.clone().cancel_tasks(request).await?;
+        self.client.call(async || self.client.jobs.clone().cancel_tasks(request.clone()).await).await?;
         Ok(())
     }
 
     /// Stops the job: tasks that have not begun never will.
     pub async fn cancel(&self) -> Result<(), ClientError> {
-        self.stub.clone().cancel(CancelRequest { job_id: self.id }).await?;
+        let request = CancelRequest { job_id: self.id };
+        self.client.call(async || self.client.jobs.clone().cancel(request).await).await?;
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! What the command line, the Python package and Rust programs share: submit a job, append its tasks, stream its outcomes.
+//! What the command line, the Python package and Rust programs share: submit a job, append its tasks, stream its outcomes, and ask
+//! about jobs and workers. Connections that are lost are made again.
 //!
 //! ```no_run
 //! # async fn run(client: poolmap_client::Client, spec: poolmap_client::JobSpec) -> Result<(), poolmap_client::ClientError> {
@@ -15,19 +16,23 @@
 //! ```
 
 mod chunk;
+mod client;
 mod error;
 mod job;
 mod outcomes;
+mod patience;
 mod tasks;
 
 pub use poolmap_proto::transport::{Transport, Unreachable};
 pub use poolmap_proto::v1::{
     Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, Halt,
-    JobEnd, JobSpec, NativeFunction, OutcomeRun, PickledCalls, PythonFunction, SourceFile, function, halt,
+    JobEnd, JobSpec, JobStatus, NativeFunction, OutcomeRun, PickledCalls, PythonFunction, SourceFile,
+    WorkerState, WorkerStatus, function, halt,
 };
 
 pub use crate::chunk::Chunk;
+pub use crate::client::Client;
 pub use crate::error::ClientError;
-pub use crate::job::{Client, Job};
+pub use crate::job::Job;
 pub use crate::outcomes::OutcomeStream;
 pub use crate::tasks::TaskSender;

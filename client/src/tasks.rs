@@ -1,45 +1,66 @@
 //! The stream that appends tasks to a job.
+//!
+//! Chunks wait in a queue until the coordinator has confirmed them. A task of its own holds the connection: it sends what was not
+//! sent over it yet, takes off what is confirmed, and after a loss begins again with the oldest. What the coordinator has already, it
+//! ignores.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use futures_util::stream::{Stream, unfold};
 use poolmap_proto::v1::{AddTasksRequest, FunctionList};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
+use tonic::Status;
 
 use crate::chunk::Chunk;
+use crate::client::{Client, Stub};
 use crate::error::ClientError;
-use crate::job::Stub;
+use crate::patience::Patience;
 
-/// Chunks that may wait for the coordinator to read: one that it reads, and one behind it.
-const CHUNKS_AHEAD: usize = 1;
+/// Chunks that may be unconfirmed: one that the coordinator takes, and a few behind it so that neither end waits for the other.
+const CHUNKS_AHEAD: usize = 4;
 
-/// Appends tasks to a job, in order. Dropped without [`finish`](Self::finish), the job stays open.
+/// Appends tasks to a job, in order. Dropped without [`finish`](Self::finish), what was sent still arrives, and the job stays open.
 #[derive(Debug)]
 pub struct TaskSender {
     job_id: u64,
     next_index: u64,
     /// Not sent yet.
     functions: FunctionList,
-    requests: mpsc::Sender<AddTasksRequest>,
+    queue: watch::Sender<Queue>,
+}
+
+/// What is not confirmed, oldest first.
+#[derive(Debug, Default)]
+struct Queue {
+    requests: VecDeque<AddTasksRequest>,
     /// Tasks that the coordinator has confirmed.
-    confirmed: watch::Receiver<u64>,
-    call: JoinHandle<Result<u64, ClientError>>,
+    confirmed: u64,
+    /// How many of them went over the present connection.
+    sent: usize,
+    /// Number of the present connection.
+    connection: u64,
+    /// Nothing is added any more.
+    is_complete: bool,
+    /// How the connection ended for good: with the number of tasks that the job has.
+    ended: Option<Result<u64, ClientError>>,
+}
+
+impl Queue {
+    fn has_more(&self) -> bool {
+        self.sent < self.requests.len()
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_complete && self.requests.is_empty()
+    }
 }
 
 impl TaskSender {
-    pub(crate) fn open(job_id: u64, mut stub: Stub) -> Self {
-        let (requests, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let (confirm, confirmed) = watch::channel(0);
-        let call = tokio::spawn(async move {
-            let mut answers = stub.add_tasks(ReceiverStream::new(receiver)).await?.into_inner();
-            let mut tasks = 0;
-            while let Some(answer) = answers.message().await? {
-                tasks = answer.tasks;
-                confirm.send_replace(tasks);
-            }
-            Ok(tasks)
-        });
-        Self { job_id, next_index: 0, functions: FunctionList::default(), requests, confirmed, call }
+    pub(crate) fn open(job_id: u64, client: &Client) -> Self {
+        let (queue, _) = watch::channel(Queue::default());
+        tokio::spawn(carry(client.jobs.clone(), queue.clone(), Patience::new(client.patience)));
+        Self { job_id, next_index: 0, functions: FunctionList::default(), queue }
     }
 
     /// Appends to the list of functions that pickled calls name; it travels with the next chunk. The first one has number 0.
@@ -47,53 +68,129 @@ impl TaskSender {
         self.functions.functions.extend(functions);
     }
 
-    /// Appends a chunk; waits while the coordinator's queue is full.
+    /// Appends a chunk; waits while the coordinator's queue is full. This may be dropped while it waits: the chunk is then not sent.
     pub async fn send(&mut self, chunk: Chunk) -> Result<(), ClientError> {
         let count = chunk.len() as u64;
-        let message = chunk.into_message(self.next_index);
+        self.push(Some(chunk), false).await?;
         self.next_index += count;
-        self.request(Some(message), false).await
+        Ok(())
     }
 
     /// Tasks that the coordinator has confirmed: those with a lower index can be cancelled.
     #[must_use]
     pub fn confirmed(&self) -> u64 {
-        *self.confirmed.borrow()
+        self.queue.borrow().confirmed
     }
 
-    /// Waits until the coordinator confirms more; for ever once it takes no more. May be dropped while it waits.
-    pub async fn confirms(&mut self) {
-        if self.confirmed.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Waits until the coordinator has confirmed more than so many tasks. May be dropped while it waits.
+    pub async fn confirms_more_than(&self, tasks: u64) {
+        let mut watched = self.queue.subscribe();
+        let _gone = watched.wait_for(|queue| queue.confirmed > tasks).await;
     }
 
     /// Says that no task follows; returns how many the job has.
     pub async fn finish(mut self) -> Result<u64, ClientError> {
-        self.request(None, true).await?;
-        let Self { requests, call, .. } = self;
-        drop(requests);
-        ended(call.await)
+        self.push(None, true).await?;
+        self.queue.send_modify(|queue| queue.is_complete = true);
+        let mut watched = self.queue.subscribe();
+        let ended = watched.wait_for(|queue| queue.ended.is_some()).await;
+        ended.ok().and_then(|queue| queue.ended.clone()).unwrap_or_else(|| Err(gone()))
     }
 
-    async fn request(
-        &mut self,
-        chunk: Option<poolmap_proto::v1::TaskChunk>,
-        last: bool,
-    ) -> Result<(), ClientError> {
+    async fn push(&mut self, chunk: Option<Chunk>, last: bool) -> Result<(), ClientError> {
+        let mut watched = self.queue.subscribe();
+        let has_room = |queue: &Queue| queue.requests.len() < CHUNKS_AHEAD;
+        let waited = watched.wait_for(|queue| has_room(queue) || queue.ended.is_some()).await;
+        if let Some(ended) = waited.map_err(|_closed| gone())?.ended.clone() {
+            ended?;
+            return Err(ClientError::JobClosed);
+        }
+        let chunk = chunk.map(|chunk| chunk.into_message(self.next_index));
         let first = self.functions.first + self.functions.functions.len() as u64;
         let new = std::mem::replace(&mut self.functions, FunctionList { first, functions: Vec::new() });
         let functions = (!new.functions.is_empty()).then_some(new);
         let request = AddTasksRequest { job_id: self.job_id, chunk, last, functions };
-        if self.requests.send(request).await.is_ok() {
-            return Ok(());
-        }
-        // The call has ended before we were done: it knows why.
-        ended((&mut self.call).await)?;
-        Err(ClientError::JobClosed)
+        self.queue.send_modify(|queue| queue.requests.push_back(request));
+        Ok(())
     }
 }
 
-fn ended(call: Result<Result<u64, ClientError>, tokio::task::JoinError>) -> Result<u64, ClientError> {
-    call.unwrap_or_else(|error| Err(ClientError::Lost(error.to_string())))
+impl Drop for TaskSender {
+    fn drop(&mut self) {
+        self.queue.send_modify(|queue| queue.is_complete = true);
+    }
+}
+
+fn gone() -> ClientError {
+    ClientError::Lost("the task that held the connection is gone".to_owned())
+}
+
+/// Carries requests to the coordinator until all are confirmed, over as many connections as it takes.
+async fn carry(stub: Stub, queue: watch::Sender<Queue>, mut patience: Patience) {
+    let ended = loop {
+        match connect(stub.clone(), &queue, &mut patience).await {
+            Ok(tasks) => break Ok(tasks),
+            Err(status) if is_closed(&status) => break Err(ClientError::JobClosed),
+            Err(status) => match patience.retry_at(status) {
+                Ok(at) => tokio::time::sleep_until(at).await,
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    queue.send_modify(|queue| queue.ended = Some(ended));
+}
+
+/// Whether the job takes no more tasks, or is gone since it has ended.
+fn is_closed(status: &Status) -> bool {
+    matches!(status.code(), tonic::Code::FailedPrecondition | tonic::Code::NotFound)
+}
+
+/// Sends over one connection what is not confirmed, until nothing is left. Returns the number of tasks that the job has.
+async fn connect(
+    mut stub: Stub,
+    queue: &watch::Sender<Queue>,
+    patience: &mut Patience,
+) -> Result<u64, Status> {
+    queue.send_modify(|queue| {
+        queue.connection += 1;
+        queue.sent = 0;
+    });
+    let mut answers = stub.add_tasks(requests(queue.subscribe(), queue.clone())).await?.into_inner();
+    patience.connected();
+    let mut tasks = 0;
+    while let Some(answer) = answers.message().await? {
+        patience.progressed();
+        tasks = answer.tasks;
+        queue.send_modify(|queue| {
+            queue.requests.pop_front();
+            queue.confirmed = tasks;
+            queue.sent = queue.sent.saturating_sub(1);
+        });
+    }
+    if queue.borrow().is_over() {
+        Ok(tasks)
+    } else {
+        Err(Status::unavailable("the stream of tasks ended early"))
+    }
+}
+
+/// What goes over the present connection: everything in the queue and all that is added to it, until it is complete.
+fn requests(
+    watched: watch::Receiver<Queue>,
+    queue: watch::Sender<Queue>,
+) -> impl Stream<Item = AddTasksRequest> + Send + 'static {
+    let connection = watched.borrow().connection;
+    unfold((watched, queue), move |(mut watched, queue)| async move {
+        let is_due = |queue: &Queue| queue.has_more() || queue.is_complete || queue.connection != connection;
+        watched.wait_for(is_due).await.ok()?;
+        let mut next = None;
+        queue.send_if_modified(|queue| {
+            if queue.connection == connection && queue.has_more() {
+                next = queue.requests.get(queue.sent).cloned();
+                queue.sent += 1;
+            }
+            false
+        });
+        next.map(|request| (request, (watched, queue)))
+    })
 }

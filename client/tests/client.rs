@@ -194,7 +194,7 @@ async fn behind_a_socket() -> (Coordinator, Client, TempDir, tokio::task::JoinHa
     let server = tokio::spawn(async move {
         services.serve_with_incoming(UnixListenerStream::new(listener)).await.unwrap();
     });
-    let client = Client::new(Transport::unix(&path).await.unwrap());
+    let client = Client::new(Transport::unix(&path).await.unwrap()).with_patience(Duration::from_millis(100));
     (coordinator, client, folder, server)
 }
 

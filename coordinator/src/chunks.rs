@@ -41,15 +41,24 @@ impl Chunks {
         self.bytes
     }
 
-    /// Appends a chunk; returns how many tasks it has.
-    pub(crate) fn append(&mut self, chunk: TaskChunk) -> Result<u32, ChunkError> {
-        if chunk.first_index != self.next_index {
-            return Err(ChunkError::NotContiguous { wanted: self.next_index, got: chunk.first_index });
-        }
+    /// Whether all tasks of a chunk were received before.
+    pub(crate) fn has(&self, chunk: &TaskChunk) -> bool {
+        chunk.first_index.saturating_add(chunk.lengths.len() as u64) <= self.next_index
+    }
+
+    /// Appends what is new of a chunk; returns how many tasks that is. Tasks that were received before are ignored: their client
+    /// was not sure.
+    pub(crate) fn append(&mut self, mut chunk: TaskChunk) -> Result<u32, ChunkError> {
         let lengths: u64 = chunk.lengths.iter().map(|length| u64::from(*length)).sum();
         if lengths != chunk.payloads.len() as u64 || u32::try_from(lengths).is_err() {
             return Err(ChunkError::LengthsDisagree { lengths, payloads: chunk.payloads.len() });
         }
+        let Some(known) = self.next_index.checked_sub(chunk.first_index) else {
+            return Err(ChunkError::NotContiguous { wanted: self.next_index, got: chunk.first_index });
+        };
+        let known = usize::try_from(known).unwrap_or(usize::MAX).min(chunk.lengths.len());
+        let known_bytes: u64 = chunk.lengths.drain(..known).map(u64::from).sum();
+        chunk.payloads = chunk.payloads.slice(known_bytes as usize..);
         let mut ends = chunk.lengths;
         let mut end = 0;
         for length in &mut ends {
@@ -147,6 +156,17 @@ mod tests {
         }
         chunks.done(0, 5);
         assert_eq!(chunks.bytes(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_that_come_again_are_ignored() -> Result<(), ChunkError> {
+        let mut chunks = Chunks::default();
+        chunks.append(chunk(0, &["a", "bb"]))?;
+        assert_eq!(chunks.append(chunk(0, &["a", "bb"])), Ok(0));
+        assert_eq!(chunks.append(chunk(1, &["bb", "ccc", "d"])), Ok(2));
+        assert_eq!((chunks.slice(2, 2), chunks.tasks()), (Some(chunk(2, &["ccc", "d"])), 4));
+        assert!(chunks.has(&chunk(3, &["d"])) && !chunks.has(&chunk(3, &["d", "e"])));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The one file of this crate that reads a clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use poolmap_scheduler::Time;
 
@@ -20,6 +20,12 @@ impl Clock {
         Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// The time of day, in milliseconds since 1970, for people.
+    pub(crate) fn wall_ms() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Waits until a moment; for ever if there is none.
     pub(crate) async fn reach(&self, moment: Option<Time>) {
         match moment {
@@ -34,6 +40,11 @@ impl Clock {
 /// A moment some milliseconds after another.
 pub(crate) fn after_ms(moment: Time, ms: u64) -> Time {
     Time(moment.0.saturating_add(ms.saturating_mul(1_000_000)))
+}
+
+/// A moment some time after another.
+pub(crate) fn after(moment: Time, time: Duration) -> Time {
+    Time(moment.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 /// How much time lies between two readings.

@@ -1,12 +1,17 @@
 //! What the services ask of the core.
 
+use std::sync::Arc;
+
 use poolmap_proto::v1::{
-    CoordinatorMessage, FunctionList, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, TaskRange,
-    WorkerMessage,
+    FunctionList, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, TaskRange, WorkerMessage,
+    WorkerStatus,
 };
-use poolmap_scheduler::{JobId, WorkerId};
-use tokio::sync::{mpsc, oneshot};
+use poolmap_scheduler::JobId;
+use tokio::sync::oneshot;
 use tonic::Status;
+
+use crate::spill::Frame;
+use crate::workers::{Attachment, Outbox};
 
 /// Where an answer goes. A requester that has gone away is no error: the answer is dropped.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Status>>;
@@ -17,6 +22,12 @@ pub(crate) enum Command {
     Submit {
         spec: JobSpec,
         reply: Reply<JobId>,
+    },
+    /// A client opens a stream of a job. As long as it holds the answer it is there.
+    Attach {
+        job: JobId,
+        role: Role,
+        reply: Reply<Presence>,
     },
     /// Answered with the job's number of tasks once there is room for more.
     AddTasks {
@@ -30,11 +41,17 @@ pub(crate) enum Command {
         job: JobId,
         reply: Reply<u64>,
     },
-    /// Answered once there is something after `cursor`.
+    /// Answered once there is something after `position`.
     Outcomes {
         job: JobId,
+        position: u64,
+        reply: Reply<Outcomes>,
+    },
+    /// A reader has all outcomes before `cursor`, and the job's end if it `has_end`.
+    Confirm {
+        job: JobId,
         cursor: u64,
-        reply: Reply<OutcomesResponse>,
+        has_end: bool,
     },
     Cancel {
         job: JobId,
@@ -47,21 +64,44 @@ pub(crate) enum Command {
         running: bool,
         reply: Reply<()>,
     },
+    Pause {
+        job: JobId,
+        paused: bool,
+        reply: Reply<()>,
+    },
     Status {
         job: JobId,
+        /// Answer only once it has ended.
+        wait: bool,
         reply: Reply<JobStatus>,
+    },
+    List {
+        reply: Reply<Vec<JobStatus>>,
     },
     WorkerAttached {
         hello: Hello,
-        outbox: mpsc::Sender<Result<CoordinatorMessage, Status>>,
-        reply: Reply<WorkerId>,
+        outbox: Outbox,
+        reply: Reply<Attachment>,
     },
     WorkerSaid {
-        worker: WorkerId,
+        stream: Attachment,
         message: WorkerMessage,
     },
-    WorkerGone {
-        worker: WorkerId,
+    /// A worker has ended its stream.
+    WorkerLeft {
+        stream: Attachment,
+    },
+    /// A worker's stream has broken.
+    StreamBroke {
+        stream: Attachment,
+    },
+    ListWorkers {
+        reply: Reply<Vec<WorkerStatus>>,
+    },
+    /// Named by its id or name.
+    DrainWorker {
+        named: String,
+        reply: Reply<()>,
     },
     /// Takes no new job. Answered once no job is left that somebody waits for.
     Drain {
@@ -69,4 +109,30 @@ pub(crate) enum Command {
     },
     /// Ends everything: streams to workers, and the core itself.
     Stop,
+}
+
+/// What a client's stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Reader,
+    Writer,
+}
+
+/// Held by a stream of a client. The job counts how many there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Presence(Arc<()>);
+
+impl Presence {
+    /// Whether anybody but the job itself holds it.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+/// What a reader gets.
+#[derive(Debug)]
+pub(crate) enum Outcomes {
+    Here(OutcomesResponse),
+    /// To be read from a file.
+    Stored(Frame),
 }

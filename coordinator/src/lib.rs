@@ -15,19 +15,24 @@ mod functions;
 pub mod fuzzing;
 mod job;
 pub mod listen;
+mod log;
 mod outcomes;
+mod roster;
 mod service;
+mod spill;
 mod workers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use poolmap_proto::MAX_MESSAGE_BYTES;
+use poolmap_proto::v1::cluster_server::ClusterServer;
 use poolmap_proto::v1::jobs_server::JobsServer;
 use poolmap_proto::v1::workers_server::WorkersServer;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::command::Command;
-pub use crate::service::{JobsService, SLOTS_MAX, WorkersService};
+pub use crate::service::{ClusterService, JobsService, SLOTS_MAX, WorkersService};
 
 /// Commands that may wait for the core. Each service call waits for room, so this bounds nothing but latency.
 const COMMAND_QUEUE: usize = 256;
@@ -37,10 +42,23 @@ const COMMAND_QUEUE: usize = 256;
 pub struct Config {
     /// Bytes of payloads a job may have waiting before its client is made to wait.
     pub queued_bytes_max: usize,
-    /// Bytes of outcomes a job may have unread before nothing more of it is handed out.
+    /// Bytes of outcomes a job may have unconfirmed in memory before nothing more of it is handed out, or before those of a
+    /// detached job are written to a file.
     pub unread_bytes_max: usize,
+    /// Where outcomes of detached jobs go for which memory has no room; without it, such jobs are held. The files have no names
+    /// and are gone with the coordinator.
+    pub spill_folder: Option<PathBuf>,
+    /// A client is gone that had no stream of its job open for so long: what is not detached is cancelled.
+    pub client_timeout: Duration,
+    /// Jobs that have ended are forgotten after so long.
+    pub retention: Duration,
+    /// All workers are on the machine of the only client: what they say needs no names.
+    pub is_local: bool,
     /// A worker that has not been heard of for so long is lost.
     pub worker_timeout: Duration,
+    /// Time a worker has to come back when its stream breaks, before its tasks run elsewhere. Zero: it is lost at once, as it
+    /// should be where a stream cannot break while its worker lives, on a Unix socket or within a process.
+    pub reconnect_grace: Duration,
     /// Time a worker has to introduce itself once it has attached.
     pub hello_timeout: Duration,
     /// Where news of workers go, for whoever has started them. What finds no room is not told.
@@ -68,7 +86,12 @@ impl Default for Config {
             // Enough to keep thousands of slots busy with small tasks; far below what a laptop misses.
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
+            spill_folder: None,
+            client_timeout: Duration::from_secs(15),
+            retention: Duration::from_secs(24 * 60 * 60),
+            is_local: false,
             worker_timeout: Duration::from_secs(15),
+            reconnect_grace: Duration::from_millis(500),
             hello_timeout: Duration::from_secs(10),
             notices: None,
         }
@@ -113,6 +136,12 @@ impl Coordinator {
         JobsServer::new(JobsService::new(self.commands.clone()))
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The service that operators call.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterServer<ClusterService> {
+        ClusterServer::new(ClusterService::new(self.commands.clone()))
     }
 
     /// The service that workers attach to.

@@ -171,6 +171,7 @@ async fn routes(
     };
     let anybody = None;
     Ok(Routes::new(guarded(jobs, Some(Role::Client), refusals))
+        .add_service(guarded(coordinator.cluster(), Some(Role::Client), refusals))
         .add_service(guarded(workers, Some(Role::Worker), refusals))
         .add_service(guarded(health_service, anybody, refusals))
         .add_service(guarded(reflection().build_v1()?, anybody, refusals))

@@ -1,11 +1,14 @@
 //! The gRPC services: requests become commands for the core, answers become responses.
 
+mod cluster;
 mod jobs;
+mod outcomes;
 mod workers;
 
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
+pub use self::cluster::ClusterService;
 pub use self::jobs::JobsService;
 pub use self::workers::{SLOTS_MAX, WorkersService};
 use crate::command::{Command, Reply};
@@ -17,10 +20,15 @@ async fn ask<T>(
 ) -> Result<T, Status> {
     let (reply, answer) = oneshot::channel();
     commands.send(command(reply)).await.map_err(|_closed| stopping())?;
-    // A waiter that is dropped without an answer was replaced by a newer one, or its job is gone.
-    answer.await.map_err(|_dropped| {
-        Status::aborted("the job has ended, or another request took the place of this one")
-    })?
+    answer.await.unwrap_or_else(|_dropped| Err(unanswered(commands)))
+}
+
+/// Why the core dropped a request: it has ended, or the request was replaced by a newer one, or its job is gone.
+fn unanswered(commands: &mpsc::Sender<Command>) -> Status {
+    if commands.is_closed() {
+        return stopping();
+    }
+    Status::aborted("the job was forgotten, or another request took the place of this one")
 }
 
 fn stopping() -> Status {

@@ -110,8 +110,14 @@ impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
     pub fn start(shape: Shape) -> Result<Self, LocalError> {
         let (sender, news) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
-        let config =
-            Config { worker_timeout: shape.worker_timeout, notices: Some(sender), ..Config::default() };
+        let config = Config {
+            worker_timeout: shape.worker_timeout,
+            // Its workers are on this machine: a stream that has broken does not come back.
+            reconnect_grace: Duration::ZERO,
+            notices: Some(sender),
+            is_local: true,
+            ..Config::default()
+        };
         let coordinator = Coordinator::start(config);
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -28,3 +28,14 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The largest message that any end accepts, in bytes: a payload or value of 1 GiB and what goes with it.
 pub const MAX_MESSAGE_BYTES: usize = (1 << 30) + (1 << 20);
+
+/// About how much memory a run of outcomes takes, in bytes. Coordinator and client count alike, so that a client knows when to
+/// confirm.
+#[must_use]
+pub fn memory_bytes(run: &v1::OutcomeRun) -> usize {
+    let failures: usize =
+        run.failures.iter().map(|f| size_of::<v1::Failure>() + f.message.len() + f.traceback.len()).sum();
+    let details: usize =
+        run.details.iter().map(|d| size_of::<v1::Detail>() + d.stdout.len() + d.stderr.len()).sum();
+    size_of_val(run) + size_of_val(&run.lengths[..]) + run.values.len() + failures + details
+}

@@ -7,14 +7,14 @@ import sys
 import threading
 
 from . import _calls, _errors, _exit
-from ._inline import InlineLane
+from ._inline import InlineTrack
 from ._options import Options
 
 _BACKENDS = ("process", "thread", "inline")
 
 
 class _Submitting:
-    """What an executor and its views with other options have in common: `submit` and `map` by a lane."""
+    """What an executor and its views with other options have in common: `submit` and `map` by a track."""
 
     def submit(self, fn, /, *args, **kwargs):
         """Schedules `fn(*args, **kwargs)` and returns its future.
@@ -22,7 +22,7 @@ class _Submitting:
         Raises RuntimeError after `shutdown`, and `PoolBroken` once nothing can be run any more. Arguments that cannot be
         pickled are an exception of the future.
         """
-        return self._lane().submit(fn, args, kwargs)
+        return self._track().submit(fn, args, kwargs)
 
     def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None, progress=False):
         """An iterator over `fn(*tuple)` for the tuples of `zip(*iterables)`, in their order.
@@ -41,7 +41,7 @@ class _Submitting:
 
     def _results(self, fn, iterables, timeout, buffersize):
         tuples = zip(*iterables)
-        results, add = self._lane().results(fn)
+        results, add = self._track().results(fn)
         if timeout is not None:
             results.set_timeout(timeout, concurrent.futures.TimeoutError)
         if buffersize is None:
@@ -106,8 +106,8 @@ class Executor(_Submitting, concurrent.futures.Executor):
             timeout, retries, crash_limit, max_tasks_per_child, max_child_rss, tuple(preload), backend
         )
         self._lock = threading.Lock()
-        self._lanes = {}
-        self._default_lane = None
+        self._tracks = {}
+        self._default_track = None
         self._pool = None
         self._ended = None
         self._is_shut_down = False
@@ -124,11 +124,11 @@ class Executor(_Submitting, concurrent.futures.Executor):
         """
         with self._lock:
             self._is_shut_down = True
-            lanes = list(self._lanes.values())
+            tracks = list(self._tracks.values())
         if os.getpid() != self._process:
             return  # The pool belongs to the process that this one was forked from.
-        for lane in lanes:
-            lane.close(cancel_futures)
+        for track in tracks:
+            track.close(cancel_futures)
         if self._pool is not None:
             self._pool.close()
             if wait:
@@ -153,30 +153,30 @@ class Executor(_Submitting, concurrent.futures.Executor):
         if getattr(self, "_pool", None) is not None:
             self.shutdown(wait=False)
 
-    def _lane(self):
-        # Once it is shut down the lane itself refuses.
-        return self._default_lane or self._lane_with(self._options)
+    def _track(self):
+        # Once it is shut down the track itself refuses.
+        return self._default_track or self._track_with(self._options)
 
-    def _lane_with(self, options):
+    def _track_with(self, options):
         with self._lock:
-            lane = self._lanes.get(options)
-            if lane is None:
+            track = self._tracks.get(options)
+            if track is None:
                 if self._is_shut_down or _exit.is_shutting_down:
                     raise refused(None)
-                lane = self._lanes[options] = self._open(options)
+                track = self._tracks[options] = self._open(options)
                 if options == self._options:
-                    self._default_lane = lane
-        return lane
+                    self._default_track = track
+        return track
 
     def _open(self, options):
         if self._backend == "inline":
-            return InlineLane(options, self._initializer, self._initargs)
-        from ._lane import Lane
+            return InlineTrack(options, self._initializer, self._initargs)
+        from ._track import Track
 
         if self._pool is None:
             self._start()
         setup = _calls.dumps_setup(self._initializer, self._initargs)
-        return Lane(self._pool.open(setup=setup, **options.of_job()))
+        return Track(self._pool.open(setup=setup, **options.of_job()))
 
     def _start(self):
         from . import _native, _program
@@ -188,13 +188,13 @@ class Executor(_Submitting, concurrent.futures.Executor):
         self._ended = ended
 
         def close(at_once):
-            for lane in list(lanes.values()):
-                lane.close()
+            for track in list(tracks.values()):
+                track.close()
             if at_once:
                 pool.abandon("the program was interrupted")
             pool.close()
 
-        lanes = self._lanes
+        tracks = self._tracks
         _exit.keep(ended, close)
 
 
@@ -209,8 +209,8 @@ class _WithOptions(_Submitting):
         """As `Executor.options`, from these options on."""
         return _WithOptions(self._executor, self._options.but(**changes))
 
-    def _lane(self):
-        return self._executor._lane_with(self._options)
+    def _track(self):
+        return self._executor._track_with(self._options)
 
 
 class _Hooks:

@@ -9,14 +9,14 @@ class Future(concurrent.futures.Future):
     """The future outcome of a task."""
 
     # Where the task is, for whoever cancels it.
-    _lane = _index = None
+    _track = _index = None
 
     def cancel(self):
         """Cancels the task unless it has ended; one that runs is stopped. Returns whether it is cancelled."""
         if not self._drop():
             return self.cancelled()
-        if self._lane is not None:
-            self._lane.cancel(self._index)
+        if self._track is not None:
+            self._track.cancel(self._index)
         return True
 
     def _drop(self):

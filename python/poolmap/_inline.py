@@ -3,7 +3,7 @@
 from ._future import Future
 
 
-class InlineLane:
+class InlineTrack:
     """Runs calls at once."""
 
     def __init__(self, options, initializer, initargs):
@@ -26,7 +26,7 @@ class InlineLane:
         return future
 
     def results(self, function, is_ordered=True):
-        """As `Lane.results`: each call runs when its result is asked for."""
+        """As `Track.results`: each call runs when its result is asked for."""
         self._check()
         results = _Results(lambda arguments: self._run(function, arguments, {}))
         return results, results.extend

@@ -61,7 +61,7 @@ class Pool:
         return _Values(self._results(func, zip(iterable), is_ordered=False))
 
     def _results(self, func, tuples, is_ordered=True):
-        results, add = self._executor._lane().results(func, is_ordered)
+        results, add = self._executor._track().results(func, is_ordered)
         add(tuples)
         return results
 

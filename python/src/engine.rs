@@ -6,22 +6,24 @@ use std::thread;
 
 use poolmap_client::{Client, JobSpec, Transport};
 use poolmap_local::{Local, LocalError, Shape};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::delivery::News;
 use crate::intake::Intake;
 use crate::job;
 
+/// Jobs that may wait to be started; whoever opens one more waits for room.
+const STARTS: usize = 16;
+
 /// A handle on the thread. The thread ends once it is told to, by [`close`](Self::close) or by the end of all handles.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    handle: Handle,
     client: Client,
     slots: u64,
-    jobs: TaskTracker,
+    starts: mpsc::Sender<job::Start>,
     /// Why nothing runs any more.
     broken: watch::Sender<String>,
     /// The thread has the strong one, which ends with it.
@@ -34,23 +36,22 @@ impl Engine {
     /// when the engine has ended.
     pub(crate) fn start(shape: Shape, news: mpsc::Sender<News>) -> Result<Self, LocalError> {
         let slots = u64::from(shape.slots.get()) * u64::from(shape.workers.get());
-        let (broken, jobs, closing) =
-            (watch::Sender::default(), TaskTracker::new(), CancellationToken::new());
+        let (broken, closing) = (watch::Sender::default(), CancellationToken::new());
         let (started, wait) = oneshot::channel();
-        let parts = (broken.clone(), jobs.clone(), closing.clone());
+        let (starts, receiver) = mpsc::channel(STARTS);
+        let parts = Parts { starts: receiver, broken: broken.clone(), closing: closing.clone() };
         let weak = news.downgrade();
         let thread = thread::Builder::new().name("poolmap".to_owned());
         let spawned = thread.spawn(move || {
-            let (broken, jobs, closing) = parts;
-            run(shape, started, &broken, &jobs, &closing);
+            run(shape, started, parts);
             drop(news);
         });
         spawned.map_err(|source| LocalError { doing: "starting a thread".to_owned(), source })?;
-        let (handle, client) = wait.blocking_recv().unwrap_or_else(|_gone| {
+        let client = wait.blocking_recv().unwrap_or_else(|_gone| {
             let source = io::Error::other("its thread has died");
             Err(LocalError { doing: "starting a pool".to_owned(), source })
         })?;
-        Ok(Self { handle, client, slots, jobs, broken, news: weak, closing })
+        Ok(Self { client, slots, starts, broken, news: weak, closing })
     }
 
     /// Starts a job that runs what its intake is given.
@@ -68,7 +69,9 @@ impl Engine {
             news,
             broken: self.broken.subscribe(),
         };
-        self.jobs.spawn_on(job::run(start), &self.handle);
+        if self.starts.blocking_send(start).is_err() {
+            intake.close();
+        }
         intake
     }
 
@@ -95,15 +98,16 @@ impl Drop for Engine {
     }
 }
 
-type Started = oneshot::Sender<Result<(Handle, Client), LocalError>>;
+type Started = oneshot::Sender<Result<Client, LocalError>>;
 
-fn run(
-    shape: Shape,
-    started: Started,
-    broken: &watch::Sender<String>,
-    jobs: &TaskTracker,
-    closing: &CancellationToken,
-) {
+/// The thread's ends of what a handle has.
+struct Parts {
+    starts: mpsc::Receiver<job::Start>,
+    broken: watch::Sender<String>,
+    closing: CancellationToken,
+}
+
+fn run(shape: Shape, started: Started, parts: Parts) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(source) => {
@@ -115,7 +119,7 @@ fn run(
         let _within = runtime.enter();
         Local::start(shape)
     };
-    let mut local = match local {
+    let local = match local {
         Ok(local) => local,
         Err(error) => {
             let _gone = started.send(Err(error));
@@ -123,23 +127,25 @@ fn run(
         }
     };
     let client = Client::new(Transport::in_process(local.coordinator().jobs()));
-    let _gone = started.send(Ok((runtime.handle().clone(), client)));
-    runtime.block_on(async {
+    let _gone = started.send(Ok(client));
+    LocalSet::new().block_on(&runtime, serve(local, parts));
+}
+
+/// Runs jobs until told to close and all have ended; then ends the workers.
+async fn serve(mut local: Local, parts: Parts) {
+    let Parts { mut starts, broken, closing } = parts;
+    let mut jobs = JoinSet::new();
+    let (mut is_closing, mut is_broken) = (false, false);
+    while !is_closing || !jobs.is_empty() || !starts.is_empty() {
         tokio::select! {
-            () = closing.cancelled() => {}
-            how = local.all_ended() => {
+            Some(start) = starts.recv() => drop(jobs.spawn_local(job::run(start))),
+            Some(_ended) = jobs.join_next() => {}
+            () = closing.cancelled(), if !is_closing => is_closing = true,
+            how = local.all_ended(), if !is_broken => {
                 broken.send_replace(format!("all workers are gone: {how}"));
-                closing.cancelled().await;
+                is_broken = true;
             }
         }
-        jobs.close();
-        tokio::select! {
-            () = jobs.wait() => {}
-            how = local.all_ended() => {
-                broken.send_replace(format!("all workers are gone: {how}"));
-                jobs.wait().await;
-            }
-        }
-        local.stop().await;
-    });
+    }
+    local.stop().await;
 }

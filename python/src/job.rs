@@ -109,9 +109,10 @@ async fn feed(
 ) -> Result<(), ClientError> {
     let mut cancelled = Vec::new();
     loop {
+        let confirmed = tasks.confirmed();
         let taken = tokio::select! {
             taken = intake.take() => taken,
-            () = tasks.confirms(), if !cancelled.is_empty() => Delivered::default(),
+            () = tasks.confirms_more_than(confirmed), if !cancelled.is_empty() => Delivered::default(),
         };
         // The oldest tasks, one for each slot, count as begun.
         let begun = traffic.done.load(Ordering::Relaxed) + slots;

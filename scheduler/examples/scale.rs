@@ -11,7 +11,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId};
+use poolmap_scheduler::{
+    Action, BatchId, ClassId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId,
+};
 
 const TASKS: u64 = 10_000_000;
 const CHUNK: u32 = 10_000;
@@ -59,7 +61,7 @@ fn measure(workers: u64, tasks: u64, task_ns: u64) -> Cost {
     let mut scheduler = queue(tasks, CHUNK, &mut actions);
     scheduler.handle(Time(0), Event::JobClosed { job: JOB }, &mut actions);
     for worker in 1..=workers {
-        let event = Event::WorkerJoined { worker: WorkerId(worker), slots: SLOTS };
+        let event = Event::WorkerJoined { worker: WorkerId(worker), slots: SLOTS, class: ClassId(0) };
         scheduler.handle(Time(0), event, &mut actions);
     }
     let batches = run(&mut scheduler, &mut actions, task_ns);

@@ -4,6 +4,7 @@
 use crate::action::Action;
 use crate::batch::{Batch, Question, Stage};
 use crate::event::{BatchId, JobId, Time, WorkerId};
+use crate::lanes::{Lane, LaneId};
 use crate::ranges::Range;
 use crate::scheduler::Scheduler;
 use crate::takeback::tasks_to_ask;
@@ -17,17 +18,32 @@ impl Scheduler {
             self.wake(now, job);
         }
         self.isolate(now, actions);
-        while let Some(job) = self.fairness.first() {
-            if self.assign_next(now, job, actions).is_none() {
-                break;
+        self.assign_all(now, actions);
+        let mut lane = Some(LaneId::default());
+        while let Some(id) = lane {
+            self.use_idle_slots(now, id, actions);
+            lane = self.lanes.next(id);
+        }
+    }
+
+    /// Hands out what waits, by turns, as far as there is room.
+    fn assign_all(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.passed.clear();
+        while let Some((lane, job)) = self.lanes.first(&self.passed) {
+            if self.assign_next(now, lane, job, actions).is_none() {
+                self.passed.push(lane);
             }
         }
-        while self.has_slot_to_spare() {
-            let Some(batch) = self.candidates.best(now) else { break };
-            self.consider(now, batch, actions);
+    }
+
+    /// Nothing waits for the idle slots that are left: asks others for what they have too much of this lane, or copies what is late.
+    fn use_idle_slots(&mut self, now: Time, id: LaneId, actions: &mut Vec<Action>) {
+        while let Some(lane) = self.lanes.get(id).filter(|lane| self.has_slot_to_spare(lane)) {
+            let Some(batch) = lane.candidates.best(now) else { break };
+            self.consider(now, id, batch, actions);
         }
-        while self.has_slot_to_spare() {
-            let Some(job) = self.late.due(now) else { break };
+        while let Some(lane) = self.lanes.get(id).filter(|lane| self.has_slot_to_spare(lane)) {
+            let Some(job) = lane.late.due(now) else { break };
             if self.copy_latest(now, job, actions).is_none() {
                 break;
             }
@@ -42,12 +58,15 @@ impl Scheduler {
         self.list_job(id);
     }
 
-    /// Hands out one batch of the job whose turn it is; `None` if nobody has room for it. Others do not take
-    /// its turn then: they would keep every slot busy before it for ever.
-    fn assign_next(&mut self, now: Time, id: JobId, actions: &mut Vec<Action>) -> Option<()> {
-        let (worker, room) = self.workers.least_loaded(self.config.lookahead_batches)?;
+    /// Hands out one batch of the job whose turn it is; `None` if no worker that may run it has room. Jobs behind it do not get what
+    /// such workers may have room for, since they would keep every slot busy before it for ever.
+    fn assign_next(&mut self, now: Time, lane: LaneId, id: JobId, actions: &mut Vec<Action>) -> Option<()> {
+        let classes = &self.lanes.get(lane)?.classes;
+        let is_claimed = |class| self.passed.iter().any(|&passed| self.lanes.include(passed, class));
+        let may_use = |class| classes.include(class) && !is_claimed(class);
+        let (worker, room) = self.workers.least_loaded(may_use, self.config.lookahead_batches)?;
         let job = self.jobs.get_mut(&id)?;
-        let count = job.sizing.batch_tasks(job.supply(self.workers.slots()), &self.config);
+        let count = job.sizing.batch_tasks(job.supply(self.workers.slots(classes)), &self.config);
         let expected_ns = job.sizing.expected_ns(count);
         if room == Room::Ahead && expected_ns.is_some_and(|ns| ns > self.config.lookahead_below_ns) {
             return None;
@@ -99,7 +118,9 @@ impl Scheduler {
         if let Some(job) = self.jobs.get_mut(&job_id) {
             let expected_ns = job.sizing.expected_ns(batch.range.count);
             batch.charged_ns = expected_ns.unwrap_or(self.config.target_batch_ns);
-            self.fairness.serve(job_id, &mut job.share, batch.charged_ns);
+            if let Some(lane) = self.lanes.get_mut(job.lane) {
+                lane.fairness.serve(job_id, &mut job.share, batch.charged_ns);
+            }
             job.batches.insert(id);
         }
         self.batches.insert(id, Box::new(batch));
@@ -108,15 +129,32 @@ impl Scheduler {
         id
     }
 
-    /// Whether an idle slot could use what a busy one has too much: nothing waits, and there are fewer
-    /// unanswered questions than idle slots.
-    pub(crate) fn has_slot_to_spare(&self) -> bool {
-        self.workers.idle_slots() > self.candidates.asked && self.fairness.first().is_none()
+    /// Whether an idle slot could use what a busy one has too much: there are fewer unanswered questions than idle slots. Nothing
+    /// waits that could use them, or it would have been handed out.
+    pub(crate) fn has_slot_to_spare(&self, lane: &Lane) -> bool {
+        let idle = self.workers.idle_slots(&lane.classes);
+        idle > 0 && idle > self.lanes.asked(lane)
+    }
+
+    /// What was expected of a job's tasks is over, and they took so long.
+    pub(crate) fn settle_share(&mut self, id: JobId, expected_ns: u64, busy_ns: u64) {
+        if let Some(job) = self.jobs.get_mut(&id)
+            && let Some(lane) = self.lanes.get_mut(job.lane)
+        {
+            lane.fairness.settle(id, &mut job.share, expected_ns, busy_ns);
+        }
+    }
+
+    /// A question to a batch of a job is not open any more.
+    pub(crate) fn answered(&mut self, id: JobId) {
+        if let Some(lane) = self.jobs.get(&id).and_then(|job| self.lanes.get_mut(job.lane)) {
+            lane.candidates.asked -= 1;
+        }
     }
 
     /// Asks a batch for a part of its tasks, unless its place was that of an older estimate. Then it only
     /// gets its right place: the estimate may have changed many times in between, and this is paid once.
-    fn consider(&mut self, now: Time, id: BatchId, actions: &mut Vec<Action>) {
+    fn consider(&mut self, now: Time, lane: LaneId, id: BatchId, actions: &mut Vec<Action>) {
         self.place(id);
         let Some(batch) = self.batches.get_mut(&id) else { return };
         if !batch.place.is_some_and(|place| place.is_worth_asking(now)) {
@@ -124,7 +162,9 @@ impl Scheduler {
         }
         actions.push(Action::TakeBack { worker: batch.worker, batch: id, count: tasks_to_ask(batch) });
         batch.question = Question::Open;
-        self.candidates.asked += 1;
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.candidates.asked += 1;
+        }
         self.place(id);
     }
 }

@@ -1,5 +1,6 @@
 //! What happened: the scheduler's inputs.
 
+use crate::classes::{ClassId, Classes};
 use crate::options::JobOptions;
 
 /// Nanoseconds since any fixed moment; the caller's clock, which never runs backwards.
@@ -70,12 +71,30 @@ pub enum Event {
         /// Whether to hold or to go on.
         held: bool,
     },
+    /// Other workers may run a job from now on. What those hold of it that may not any more is over there, as when a
+    /// [`Self::WorkerClassed`] says so.
+    JobLimited {
+        /// The job.
+        job: JobId,
+        /// Workers that may run it.
+        classes: Classes,
+    },
     /// A worker attached.
     WorkerJoined {
         /// The new worker.
         worker: WorkerId,
         /// Tasks it can run at once; at least 1.
         slots: u32,
+        /// Which jobs it may run.
+        class: ClassId,
+    },
+    /// A worker may run other jobs from now on. What it holds of those that it may not run any more is over there: what ran runs
+    /// again elsewhere, without blame, and reports of it are late.
+    WorkerClassed {
+        /// The worker.
+        worker: WorkerId,
+        /// Which jobs it may run.
+        class: ClassId,
     },
     /// A worker is about to leave: hand nothing more to it, and take back what has not begun.
     WorkerDraining {

@@ -32,10 +32,20 @@ impl Share {
 
 /// Place of a ready job in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
+pub(crate) struct Turn {
     priority: Reverse<i32>,
     slot_ns: u128,
     job: JobId,
+}
+
+impl Turn {
+    pub(crate) fn job(self) -> JobId {
+        self.job
+    }
+
+    pub(crate) fn priority(self) -> i32 {
+        self.priority.0
+    }
 }
 
 /// What the jobs of one priority have in common.
@@ -46,9 +56,10 @@ struct Level {
     /// drawback.
     floor_ns: u128,
     jobs: usize,
+    ready: usize,
 }
 
-/// The jobs that have something to hand out, in order.
+/// The jobs of one lane that have something to hand out, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Fairness {
     ready: BTreeSet<Turn>,
@@ -63,9 +74,14 @@ impl Fairness {
         Share { priority, served_ns: level.floor_ns, pending_ns: 0, is_ready: false }
     }
 
+    /// A job comes from another lane with what it has had.
+    pub(crate) fn enter(&mut self, share: &Share) {
+        self.levels.entry(share.priority).or_default().jobs += 1;
+    }
+
     /// Forgets a job.
-    pub(crate) fn retire(&mut self, job: JobId, mut share: Share) {
-        self.set_ready(job, &mut share, false);
+    pub(crate) fn leave(&mut self, job: JobId, share: &mut Share) {
+        self.set_ready(job, share, None);
         if let Some(level) = self.levels.get_mut(&share.priority) {
             level.jobs -= 1;
             if level.jobs == 0 {
@@ -74,29 +90,36 @@ impl Fairness {
         }
     }
 
-    /// Tells whether the job has anything to hand out.
-    pub(crate) fn set_ready(&mut self, job: JobId, share: &mut Share, is_ready: bool) {
-        if share.is_ready == is_ready {
+    /// Tells that the job has something to hand out and starts with so much slot-time at least, or that it has nothing.
+    pub(crate) fn set_ready(&mut self, job: JobId, share: &mut Share, floor_ns: Option<u128>) {
+        if share.is_ready == floor_ns.is_some() {
             return;
         }
-        share.is_ready = is_ready;
-        if is_ready {
-            let floor_ns = self.levels.get(&share.priority).map_or(0, |level| level.floor_ns);
+        let Some(level) = self.levels.get_mut(&share.priority) else { return };
+        share.is_ready = floor_ns.is_some();
+        if let Some(floor_ns) = floor_ns {
+            level.ready += 1;
             share.served_ns = share.served_ns.max(floor_ns);
             self.ready.insert(share.turn(job));
         } else {
+            level.ready -= 1;
             self.ready.remove(&share.turn(job));
         }
     }
 
     /// Whose turn it is.
-    pub(crate) fn first(&self) -> Option<JobId> {
-        self.ready.first().map(|turn| turn.job)
+    pub(crate) fn first(&self) -> Option<Turn> {
+        self.ready.first().copied()
     }
 
-    /// Its priority.
-    pub(crate) fn first_priority(&self) -> Option<i32> {
-        self.ready.first().map(|turn| turn.priority.0)
+    /// Where jobs of a priority stand, if there are any.
+    pub(crate) fn floor_ns(&self, priority: i32) -> Option<u128> {
+        self.levels.get(&priority).map(|level| level.floor_ns)
+    }
+
+    /// The same, if any of them has something to hand out.
+    pub(crate) fn busy_floor_ns(&self, priority: i32) -> Option<u128> {
+        self.levels.get(&priority).filter(|level| level.ready > 0).map(|level| level.floor_ns)
     }
 
     /// The job whose turn it was took it, for so much slot-time as far as is known.
@@ -136,6 +159,15 @@ mod tests {
     const A: JobId = JobId(1);
     const B: JobId = JobId(2);
 
+    fn ready(fairness: &mut Fairness, job: JobId, share: &mut Share) {
+        let floor_ns = fairness.floor_ns(share.priority);
+        fairness.set_ready(job, share, floor_ns);
+    }
+
+    fn first(fairness: &Fairness) -> Option<JobId> {
+        fairness.first().map(Turn::job)
+    }
+
     /// A turn from its beginning to its end.
     fn run(fairness: &mut Fairness, job: JobId, share: &mut Share, busy_ns: u64) {
         fairness.serve(job, share, 1_000);
@@ -146,21 +178,21 @@ mod tests {
     fn the_higher_priority_goes_first_however_much_it_had() {
         let mut fairness = Fairness::default();
         let (mut low, mut high) = (fairness.admit(0), fairness.admit(1));
-        fairness.set_ready(A, &mut low, true);
-        fairness.set_ready(B, &mut high, true);
+        ready(&mut fairness, A, &mut low);
+        ready(&mut fairness, B, &mut high);
         run(&mut fairness, B, &mut high, 1_000_000);
-        assert_eq!(fairness.first(), Some(B));
+        assert_eq!(first(&fairness), Some(B));
     }
 
     #[test]
     fn jobs_of_one_priority_take_turns_by_slot_time() {
         let mut fairness = Fairness::default();
         let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
-        fairness.set_ready(A, &mut a, true);
-        fairness.set_ready(B, &mut b, true);
+        ready(&mut fairness, A, &mut a);
+        ready(&mut fairness, B, &mut b);
         let mut turns = Vec::new();
         for _ in 0..8 {
-            let job = fairness.first();
+            let job = first(&fairness);
             turns.extend(job.map(|job| job.0));
             if job == Some(A) { run(&mut fairness, A, &mut a, 30) } else { run(&mut fairness, B, &mut b, 10) }
         }
@@ -171,37 +203,37 @@ mod tests {
     fn a_new_job_starts_beside_the_others_and_not_before_them() {
         let mut fairness = Fairness::default();
         let mut a = fairness.admit(0);
-        fairness.set_ready(A, &mut a, true);
+        ready(&mut fairness, A, &mut a);
         for _ in 0..100 {
             run(&mut fairness, A, &mut a, 10);
         }
         let mut b = fairness.admit(0);
-        fairness.set_ready(B, &mut b, true);
-        assert_eq!(fairness.first(), Some(B), "it starts at once");
+        ready(&mut fairness, B, &mut b);
+        assert_eq!(first(&fairness), Some(B), "it starts at once");
         run(&mut fairness, B, &mut b, 15);
-        assert_eq!(fairness.first(), Some(A), "and does not catch up on the past");
+        assert_eq!(first(&fairness), Some(A), "and does not catch up on the past");
     }
 
     #[test]
     fn being_away_earns_no_credit() {
         let mut fairness = Fairness::default();
         let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
-        fairness.set_ready(A, &mut a, true);
+        ready(&mut fairness, A, &mut a);
         for _ in 0..100 {
             run(&mut fairness, A, &mut a, 10);
         }
-        fairness.set_ready(B, &mut b, true);
+        ready(&mut fairness, B, &mut b);
         run(&mut fairness, B, &mut b, 15);
-        assert_eq!(fairness.first(), Some(A));
+        assert_eq!(first(&fairness), Some(A));
     }
 
     #[test]
     fn a_retired_job_leaves_nothing() {
         let mut fairness = Fairness::default();
         let mut a = fairness.admit(0);
-        fairness.set_ready(A, &mut a, true);
-        fairness.retire(A, a);
-        assert_eq!(fairness.first(), None);
+        ready(&mut fairness, A, &mut a);
+        fairness.leave(A, &mut a);
+        assert_eq!(first(&fairness), None);
         assert!(fairness.levels.is_empty());
     }
 
@@ -209,24 +241,24 @@ mod tests {
     fn what_is_in_flight_counts_as_far_as_it_is_known() {
         let mut fairness = Fairness::default();
         let (mut a, mut b) = (fairness.admit(0), fairness.admit(0));
-        fairness.set_ready(A, &mut a, true);
-        fairness.set_ready(B, &mut b, true);
+        ready(&mut fairness, A, &mut a);
+        ready(&mut fairness, B, &mut b);
         fairness.serve(A, &mut a, 20);
-        assert_eq!(fairness.first(), Some(B));
+        assert_eq!(first(&fairness), Some(B));
         fairness.serve(B, &mut b, 30);
-        assert_eq!(fairness.first(), Some(A));
+        assert_eq!(first(&fairness), Some(A));
     }
 
     #[test]
     fn an_expectation_that_was_wrong_does_not_keep_a_new_job_waiting() {
         let mut fairness = Fairness::default();
         let mut a = fairness.admit(0);
-        fairness.set_ready(A, &mut a, true);
+        ready(&mut fairness, A, &mut a);
         fairness.serve(A, &mut a, 1_000_000);
         fairness.serve(A, &mut a, 1_000_000);
         let mut b = fairness.admit(0);
-        fairness.set_ready(B, &mut b, true);
+        ready(&mut fairness, B, &mut b);
         fairness.settle(A, &mut a, 2_000_000, 2);
-        assert_eq!(fairness.first(), Some(B));
+        assert_eq!(first(&fairness), Some(B));
     }
 }

@@ -4,8 +4,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::batch::Question;
+use crate::batch::{Batch, Question};
 use crate::event::{BatchId, JobId};
+use crate::isolation::may_claim;
 use crate::job::{Job, TaskCounts};
 use crate::scheduler::Scheduler;
 use crate::speculation::may_become_late;
@@ -23,6 +24,8 @@ impl Scheduler {
         self.batches_are_where_they_are_listed()?;
         self.no_worker_holds_more_than_its_capacity()?;
         self.no_slot_idles_while_a_job_is_ready()?;
+        self.every_batch_is_with_a_worker_that_may_run_it()?;
+        self.jobs_are_in_the_lanes_of_their_classes()?;
         self.who_needs_a_worker_alone_has_it()?;
         self.workers_are_reserved_only_for_a_reason()?;
         self.twins_are_the_same_task_twice()?;
@@ -97,16 +100,37 @@ impl Scheduler {
     }
 
     fn no_slot_idles_while_a_job_is_ready(&self) -> Check {
-        let idle: u64 = self
-            .workers
-            .iter()
-            .filter(|(_, _, worker)| worker.intake == Intake::Open)
-            .map(|(_, slots, worker)| u64::from(slots).saturating_sub(worker.batches.len() as u64))
-            .sum();
-        ensure(idle == self.workers.idle_slots(), || format!("{idle} slots idle, not as counted"))?;
-        ensure(idle == 0 || self.fairness.first().is_none(), || {
-            format!("{idle} slots idle while a job waits")
+        self.lanes.iter().try_for_each(|(id, lane)| {
+            let open = self.workers.iter().filter(|(_, _, worker)| worker.intake == Intake::Open);
+            let usable = open.filter(|(_, _, worker)| lane.classes.include(worker.class));
+            let idle =
+                usable.map(|(_, slots, worker)| u64::from(slots).saturating_sub(worker.batches.len() as u64));
+            let idle: u64 = idle.sum();
+            ensure(idle == self.workers.idle_slots(&lane.classes), || {
+                format!("{idle} slots idle, not as counted")
+            })?;
+            ensure(idle == 0 || lane.fairness.first().is_none(), || {
+                format!("{idle} slots idle while a job of {id:?} waits")
+            })
         })
+    }
+
+    fn every_batch_is_with_a_worker_that_may_run_it(&self) -> Check {
+        self.batches.iter().filter(|(_, batch)| !batch.is_void).try_for_each(|(id, batch)| {
+            let class = self.workers.class(batch.worker);
+            let job = self.jobs.get(&batch.job);
+            let may = job.zip(class).is_some_and(|(job, class)| job.options.classes.include(class));
+            ensure(may, || format!("{id:?} is with {:?}, which may not run it", batch.worker))
+        })
+    }
+
+    fn jobs_are_in_the_lanes_of_their_classes(&self) -> Check {
+        self.jobs.iter().try_for_each(|(id, job)| {
+            let classes = self.lanes.get(job.lane).map(|lane| &lane.classes);
+            ensure(classes == Some(&job.options.classes), || format!("{id:?} is in the wrong lane"))
+        })?;
+        let lanes: BTreeSet<_> = self.jobs.values().map(|job| job.lane).collect();
+        ensure(self.lanes.iter().skip(1).all(|(id, _)| lanes.contains(&id)), || "a lane is empty".into())
     }
 
     fn who_needs_a_worker_alone_has_it(&self) -> Check {
@@ -123,8 +147,10 @@ impl Scheduler {
         let is_reserved = |worker: &Worker| worker.intake == Intake::Reserved;
         let reserved: Vec<_> = self.workers.iter().filter(|(_, _, worker)| is_reserved(worker)).collect();
         ensure(reserved.len() == self.workers.reserved(), || "reserved workers, not as listed".into())?;
-        ensure(reserved.is_empty() || !self.alone.is_empty(), || "workers reserved for nobody".into())?;
         reserved.into_iter().try_for_each(|(id, _, worker)| {
+            let claims = self.lanes.iter().filter_map(|(id, lane)| Some((id, lane.alone.first()?.0.0)));
+            let is_claimed = claims.into_iter().any(|claim| may_claim(&self.lanes, claim, worker.class));
+            ensure(is_claimed, || format!("{id:?} is reserved for nobody"))?;
             ensure(!worker.batches.is_empty(), || format!("{id:?} is reserved and empty"))
         })
     }
@@ -144,20 +170,23 @@ impl Scheduler {
     fn alarms_are_set(&self) -> Check {
         let delayed = self.jobs.values().filter(|job| job.due_at.is_some()).count();
         let late = self.jobs.values().filter(|job| job.late_at.is_some()).count();
-        ensure((delayed, late) == (self.delays.len(), self.late.len()), || "alarms of nobody".into())?;
+        let listed: usize = self.lanes.iter().map(|(_, lane)| lane.late.len()).sum();
+        ensure((delayed, late) == (self.delays.len(), listed), || "alarms of nobody".into())?;
         self.jobs.iter().try_for_each(|(id, job)| {
             ensure(job.due_at == job.backlog.next_due(), || format!("{id:?} would oversleep its retry"))?;
             let of_job = self.batches.values().filter(|batch| batch.job == *id);
             let watched = of_job.filter(|batch| may_become_late(batch, job)).count();
             ensure(watched == job.watched.len(), || format!("{id:?} has {watched} tasks to watch"))?;
-            let listed = self.alone.contains(&(Reverse(job.share.priority()), *id));
+            let place = (Reverse(job.share.priority()), *id);
+            let listed = self.lanes.get(job.lane).is_some_and(|lane| lane.alone.contains(&place));
             ensure(listed == job.is_ready_alone(), || format!("{id:?} waits for an empty worker or not"))
         })
     }
 
     fn ready_jobs_are_those_with_a_turn(&self) -> Check {
         let ready = self.jobs.values().filter(|job| job.is_ready()).count();
-        ensure(ready == self.fairness.ready_jobs(), || format!("{ready} jobs are ready, not as listed"))?;
+        let listed: usize = self.lanes.iter().map(|(_, lane)| lane.fairness.ready_jobs()).sum();
+        ensure(ready == listed, || format!("{ready} jobs are ready, not as listed"))?;
         self.jobs.iter().try_for_each(|(id, job)| {
             ensure(job.is_ready() == job.share.is_ready(), || {
                 format!("{id:?} is ready without a turn or the reverse")
@@ -176,9 +205,8 @@ impl Scheduler {
 
     fn candidates_are_in_their_places(&self) -> Check {
         let placed = self.batches.values().filter(|batch| batch.place.is_some()).count();
-        ensure(placed == self.candidates.len(), || {
-            format!("{placed} batches are candidates, not as listed")
-        })?;
+        let listed: usize = self.lanes.iter().map(|(_, lane)| lane.candidates.len()).sum();
+        ensure(placed == listed, || format!("{placed} batches are candidates, not as listed"))?;
         self.batches.iter().try_for_each(|(id, batch)| {
             let movable = self.jobs.get(&batch.job).is_some_and(Job::is_movable);
             let expected = batch.surplus() > 0 && batch.question == Question::None && movable;
@@ -187,8 +215,12 @@ impl Scheduler {
     }
 
     fn questions_are_counted(&self) -> Check {
-        let asked = self.batches.values().filter(|batch| batch.question == Question::Open).count() as u64;
-        ensure(asked == self.candidates.asked, || format!("{asked} questions are open, not as counted"))
+        self.lanes.iter().try_for_each(|(id, lane)| {
+            let of_lane = |batch: &Batch| self.jobs.get(&batch.job).is_some_and(|job| job.lane == id);
+            let open = self.batches.values().filter(|batch| batch.question == Question::Open);
+            let asked = open.filter(|batch| of_lane(batch)).count() as u64;
+            ensure(asked == lane.candidates.asked, || format!("{asked} questions are open, not as counted"))
+        })
     }
 
     fn running_spans(&self, id: JobId) -> Vec<(u64, u64)> {

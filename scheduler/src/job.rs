@@ -6,6 +6,7 @@ use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::event::{BatchId, Time};
 use crate::fairness::Share;
+use crate::lanes::LaneId;
 use crate::options::{Halt, JobOptions};
 use crate::sizing::{Sizing, Supply};
 
@@ -28,6 +29,8 @@ pub struct TaskCounts {
 )]
 pub(crate) struct Job {
     pub(crate) options: JobOptions,
+    /// Jobs that the same workers may run.
+    pub(crate) lane: LaneId,
     pub(crate) share: Share,
     pub(crate) backlog: Backlog,
     pub(crate) sizing: Sizing,
@@ -57,8 +60,9 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(options: JobOptions, share: Share) -> Self {
+    pub(crate) fn new(options: JobOptions, lane: LaneId, share: Share) -> Self {
         Self {
+            lane,
             share,
             backlog: Backlog::default(),
             sizing: Sizing::new(options.max_tasks_per_child),

@@ -49,9 +49,14 @@ impl Scheduler {
         }
     }
 
-    /// Ends a batch whose child or worker is gone; returns its job unless that may be forgotten. If a task
+    /// Ends a batch whose child or worker is gone, or may not run it any more; returns its job unless that may be forgotten. If a task
     /// was running, it is the first that has not ended, and its attempt ended so.
-    fn lose_batch(&mut self, id: BatchId, end: Option<End>, actions: &mut Vec<Action>) -> Option<JobId> {
+    pub(crate) fn lose_batch(
+        &mut self,
+        id: BatchId,
+        end: Option<End>,
+        actions: &mut Vec<Action>,
+    ) -> Option<JobId> {
         let batch = self.batches.get(&id)?;
         let (job, is_void) = (batch.job, batch.is_void);
         if is_void {
@@ -79,8 +84,8 @@ impl Scheduler {
     /// counts.
     fn try_again(&mut self, batch: &Batch, end: End, actions: &mut Vec<Action>) {
         let (id, next) = (batch.job, batch.next_tries(end));
+        self.settle_share(id, batch.charged_ns, batch.charged_ns);
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        self.fairness.settle(id, &mut job.share, batch.charged_ns, batch.charged_ns);
         let task = batch.rest().until(1);
         if job.is_cancelled {
             self.unassign(id, task, batch.tries, actions);

@@ -1,5 +1,7 @@
 //! What a job asks of the scheduler.
 
+use crate::classes::Classes;
+
 /// Options of one job. [`JobOptions::default`] is an ordinary job: no retries, three attempts that crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobOptions {
@@ -21,6 +23,8 @@ pub struct JobOptions {
     /// Whether slots that would idle run copies of tasks that take much longer than the others. The first
     /// outcome counts.
     pub speculate: bool,
+    /// Workers that may run it.
+    pub classes: Classes,
 }
 
 impl Default for JobOptions {
@@ -33,6 +37,7 @@ impl Default for JobOptions {
             retry_delay_ns: 0,
             halt: Halt::Never,
             speculate: false,
+            classes: Classes::All,
         }
     }
 }

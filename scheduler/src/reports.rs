@@ -106,8 +106,8 @@ impl Scheduler {
         let job_id = batch.job;
         if let Some(job) = self.jobs.get_mut(&job_id) {
             job.sizing.observe(count, busy_ns, &self.config);
-            self.fairness.settle(job_id, &mut job.share, charged_ns, busy_ns);
         }
+        self.settle_share(job_id, charged_ns, busy_ns);
         self.set_late_alarm(job_id);
     }
 
@@ -199,7 +199,9 @@ impl Scheduler {
         let refund_ns = batch.uncharge(tail.count);
         batch.range = batch.range.until(length);
         let (job_id, tries) = (batch.job, batch.tries);
-        self.candidates.asked -= u64::from(was_asked);
+        if was_asked {
+            self.answered(job_id);
+        }
         self.give_up(job_id, tail, tries, refund_ns, actions);
     }
 
@@ -212,9 +214,7 @@ impl Scheduler {
         refund_ns: u64,
         actions: &mut Vec<Action>,
     ) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            self.fairness.settle(id, &mut job.share, refund_ns, 0);
-        }
+        self.settle_share(id, refund_ns, 0);
         self.unassign(id, range, tries, actions);
     }
 

@@ -1,6 +1,7 @@
 //! What clients ask for, and workers that come.
 
 use crate::action::Action;
+use crate::classes::ClassId;
 use crate::event::{JobId, WorkerId};
 use crate::job::Job;
 use crate::options::JobOptions;
@@ -12,8 +13,11 @@ impl Scheduler {
             self.ignored.requests += 1;
             return;
         }
-        let share = self.fairness.admit(options.priority);
-        self.jobs.insert(id, Job::new(options, share));
+        let lane = self.lanes.enter(&options.classes);
+        let Some(share) = self.lanes.get_mut(lane).map(|lane| lane.fairness.admit(options.priority)) else {
+            return;
+        };
+        self.jobs.insert(id, Job::new(options, lane, share));
     }
 
     pub(crate) fn tasks_added(&mut self, id: JobId, count: u32) {
@@ -53,8 +57,8 @@ impl Scheduler {
         self.list_job(id);
     }
 
-    pub(crate) fn worker_joined(&mut self, id: WorkerId, slots: u32) {
-        if !self.workers.join(id, slots) {
+    pub(crate) fn worker_joined(&mut self, id: WorkerId, slots: u32, class: ClassId) {
+        if !self.workers.join(id, slots, class) {
             self.ignored.requests += 1;
         }
     }

@@ -3,19 +3,20 @@
 //! in `dispatch`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::action::Action;
 use crate::alarms::Alarms;
-use crate::batch::{Batch, Question};
+use crate::batch::Batch;
+use crate::classes::Classes;
 use crate::config::Config;
-use crate::event::{BatchId, Event, JobId, Time};
-use crate::fairness::Fairness;
+use crate::event::{BatchId, Event, JobId, Time, WorkerId};
 use crate::job::{Job, TaskCounts};
+use crate::lanes::{LaneId, Lanes};
 use crate::ranges::Range;
 use crate::reports::Ending;
-use crate::takeback::{Candidates, Place};
+use crate::takeback::Place;
 use crate::tries::{End, Tries};
 use crate::worker::Workers;
 
@@ -94,14 +95,11 @@ pub struct Scheduler {
     /// beside what was touched before.
     pub(crate) batches: BTreeMap<BatchId, Box<Batch>>,
     pub(crate) workers: Workers,
-    pub(crate) fairness: Fairness,
-    pub(crate) candidates: Candidates,
-    /// Jobs with tasks that need a worker to themselves, in the order in which they get one.
-    pub(crate) alone: BTreeSet<(Reverse<i32>, JobId)>,
+    pub(crate) lanes: Lanes,
+    /// Kept between events so that none allocates: lanes that were passed over while tasks were handed out.
+    pub(crate) passed: Vec<LaneId>,
     /// Jobs with delayed tasks, by when the first is due.
     pub(crate) delays: Alarms,
-    /// Jobs with tasks that may be copied, by when the first is late.
-    pub(crate) late: Alarms,
     pub(crate) counts: TaskCounts,
     pub(crate) ignored: Ignored,
     pub(crate) last_batch: u64,
@@ -116,11 +114,9 @@ impl Scheduler {
             jobs: HashMap::default(),
             batches: BTreeMap::new(),
             workers: Workers::default(),
-            fairness: Fairness::default(),
-            candidates: Candidates::default(),
-            alone: BTreeSet::new(),
+            lanes: Lanes::default(),
+            passed: Vec::new(),
             delays: Alarms::default(),
-            late: Alarms::default(),
             counts: TaskCounts::default(),
             ignored: Ignored::default(),
             last_batch: 0,
@@ -131,9 +127,10 @@ impl Scheduler {
     /// with the event belong to the `Deliver`s or to the `Fail`s among them; those for which there is none are
     /// void.
     ///
-    /// The work is bounded by the number of actions, give or take logarithms, with three exceptions. Two are
-    /// bounded by the batches in flight of one job or worker: holding or stopping a job, and draining or
-    /// losing a worker. Cancelling tasks of a job is bounded by its batches in flight and the ranges that wait.
+    /// The work is bounded by the number of actions, by the classes that workers have, and by the different limits that jobs have,
+    /// give or take logarithms, with three exceptions. Two are bounded by the batches in flight of one job or worker: holding,
+    /// limiting or stopping a job, and draining, classing or losing a worker. Cancelling tasks of a job is bounded by its batches
+    /// in flight and the ranges that wait.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::JobSubmitted { job, options } => self.job_submitted(job, options),
@@ -144,7 +141,9 @@ impl Scheduler {
                 self.tasks_cancelled(job, first, count, kills_running, actions);
             }
             Event::JobHeld { job, held } => self.job_held(job, held),
-            Event::WorkerJoined { worker, slots } => self.worker_joined(worker, slots),
+            Event::JobLimited { job, classes } => self.job_limited(job, &classes, actions),
+            Event::WorkerJoined { worker, slots, class } => self.worker_joined(worker, slots, class),
+            Event::WorkerClassed { worker, class } => self.worker_classed(worker, class, actions),
             Event::WorkerDraining { worker } => self.worker_draining(worker, actions),
             Event::WorkerLeft { worker, is_blamed } => self.worker_left(worker, is_blamed, actions),
             Event::Begun { worker, batch } => self.begun(now, worker, batch),
@@ -168,10 +167,9 @@ impl Scheduler {
     /// turn out to be stuck or late.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
-        let spare = self.has_slot_to_spare();
-        let of_spare_slots = [self.candidates.next_overdue(), self.late.next()];
-        let of_spare_slots = of_spare_slots.into_iter().flatten().filter(|_| spare);
-        self.delays.next().into_iter().chain(of_spare_slots).min()
+        let spare = self.lanes.iter().filter(|(_, lane)| self.has_slot_to_spare(lane));
+        let of_spare_slots = spare.flat_map(|(_, lane)| [lane.candidates.next_overdue(), lane.late.next()]);
+        self.delays.next().into_iter().chain(of_spare_slots.flatten()).min()
     }
 
     /// The tasks of a job; `None` if it is done or was never known.
@@ -180,14 +178,23 @@ impl Scheduler {
         self.jobs.get(&job).map(|job| job.counts)
     }
 
+    /// Tasks that a worker holds and that have not ended; `None` if it is not attached.
+    #[must_use]
+    pub fn tasks_held(&self, worker: WorkerId) -> Option<u64> {
+        let held = self.workers.batches(worker)?;
+        Some(
+            held.iter().filter_map(|id| self.batches.get(id)).map(|batch| u64::from(batch.remaining())).sum(),
+        )
+    }
+
     /// Everything in numbers. Costs nothing.
     #[must_use]
     pub fn totals(&self) -> Totals {
         Totals {
             jobs: self.jobs.len(),
             workers: self.workers.len(),
-            slots: self.workers.slots(),
-            idle_slots: self.workers.idle_slots(),
+            slots: self.workers.slots(&Classes::All),
+            idle_slots: self.workers.idle_slots(&Classes::All),
             batches: self.batches.len(),
             tasks: self.counts,
         }
@@ -211,7 +218,9 @@ impl Scheduler {
         let Some(batch) = self.batches.get_mut(&id) else { return };
         let Some(job) = self.jobs.get(&batch.job) else { return };
         let place = Place::of(batch, job, &self.config);
-        self.candidates.place(id, batch.place, place);
+        if let Some(lane) = self.lanes.get_mut(job.lane) {
+            lane.candidates.place(id, batch.place, place);
+        }
         batch.place = place;
         if job.options.speculate {
             self.watch(id);
@@ -223,14 +232,17 @@ impl Scheduler {
     pub(crate) fn list_job(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (is_ready, is_ready_alone) = (job.is_ready(), job.is_ready_alone());
-        self.fairness.set_ready(id, &mut job.share, is_ready);
+        let is_new = is_ready && !job.share.is_ready();
+        let floor_ns = if is_new { self.lanes.floor_ns(job.lane, job.share.priority()) } else { 0 };
+        let Some(lane) = self.lanes.get_mut(job.lane) else { return };
+        lane.fairness.set_ready(id, &mut job.share, is_ready.then_some(floor_ns));
         if job.is_listed_alone != is_ready_alone {
             job.is_listed_alone = is_ready_alone;
             let place = (Reverse(job.share.priority()), id);
             if is_ready_alone {
-                self.alone.insert(place)
+                lane.alone.insert(place)
             } else {
-                self.alone.remove(&place)
+                lane.alone.remove(&place)
             };
         }
         let due_at = job.backlog.next_due();
@@ -240,12 +252,11 @@ impl Scheduler {
     /// Forgets a batch of which nothing is left to run.
     pub(crate) fn forget_batch(&mut self, id: BatchId) -> Option<Box<Batch>> {
         let batch = self.batches.remove(&id)?;
-        self.candidates.place(id, batch.place, None);
-        if batch.question == Question::Open {
-            self.candidates.asked -= 1;
-        }
         self.workers.release(batch.worker, id);
         if let Some(job) = self.jobs.get_mut(&batch.job) {
+            if let Some(lane) = self.lanes.get_mut(job.lane) {
+                lane.candidates.forget(id, &batch);
+            }
             job.batches.remove(&id);
             if let Some(since) = batch.watched_since {
                 job.watched.remove(&(since, id));
@@ -284,8 +295,11 @@ impl Scheduler {
         if !self.jobs.get(&id).is_some_and(Job::is_done) {
             return;
         }
-        if let Some(job) = self.jobs.remove(&id) {
-            self.fairness.retire(id, job.share);
+        if let Some(mut job) = self.jobs.remove(&id) {
+            if let Some(lane) = self.lanes.get_mut(job.lane) {
+                lane.fairness.leave(id, &mut job.share);
+            }
+            self.lanes.leave(job.lane);
             actions.push(Action::JobDone { job: id });
         }
     }

@@ -13,9 +13,11 @@ use crate::tries::{End, Tries};
 impl Scheduler {
     /// Copies the task of a job that has run for longest; the job's alarm said that it is late.
     pub(crate) fn copy_latest(&mut self, now: Time, job: JobId, actions: &mut Vec<Action>) -> Option<()> {
-        let &(_, id) = self.jobs.get(&job)?.watched.first()?;
+        let late = self.jobs.get(&job)?;
+        let &(_, id) = late.watched.first()?;
+        let classes = &self.lanes.get(late.lane)?.classes;
         let batch = self.batches.get_mut(&id)?;
-        let worker = self.workers.idle_besides(batch.worker)?;
+        let worker = self.workers.idle_besides(classes, batch.worker)?;
         batch.was_copied = true;
         batch.last_attempt = batch.last_attempt.saturating_add(1);
         let tries = Tries { attempt: batch.last_attempt, ..batch.tries };
@@ -34,9 +36,7 @@ impl Scheduler {
     pub(crate) fn leave_to_twin(&mut self, id: BatchId, end: Option<End>) -> bool {
         let Some(twin_id) = self.batches.get(&id).and_then(|batch| batch.twin) else { return false };
         let Some(batch) = self.forget_batch(id) else { return false };
-        if let Some(job) = self.jobs.get_mut(&batch.job) {
-            self.fairness.settle(batch.job, &mut job.share, batch.charged_ns, batch.charged_ns);
-        }
+        self.settle_share(batch.job, batch.charged_ns, batch.charged_ns);
         if let Some(twin) = self.batches.get_mut(&twin_id) {
             twin.twin = None;
             // An eviction says something of the worker that has both, not of the one that goes on.
@@ -51,16 +51,17 @@ impl Scheduler {
     pub(crate) fn void(&mut self, id: BatchId, actions: &mut Vec<Action>) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
         (batch.is_void, batch.twin) = (true, None);
-        if std::mem::replace(&mut batch.question, Question::None) == Question::Open {
-            self.candidates.asked -= 1;
-        }
+        let was_asked = std::mem::replace(&mut batch.question, Question::None) == Question::Open;
         actions.push(Action::Stop { worker: batch.worker, batch: id });
         let (job_id, charged_ns) = (batch.job, batch.charged_ns);
+        if was_asked {
+            self.answered(job_id);
+        }
         self.place(id);
         if let Some(job) = self.jobs.get_mut(&job_id) {
             job.batches.remove(&id);
-            self.fairness.settle(job_id, &mut job.share, charged_ns, charged_ns);
         }
+        self.settle_share(job_id, charged_ns, charged_ns);
     }
 
     /// Lists a batch with those that may become late, or no more, after it changed.
@@ -89,7 +90,9 @@ impl Scheduler {
             let by_target = self.config.target_batch_ns.saturating_mul(self.config.late_targets);
             Time(since.0.saturating_add(by_others.max(by_target)).saturating_add(1))
         });
-        self.late.set(id, &mut job.late_at, late_at);
+        if let Some(lane) = self.lanes.get_mut(job.lane) {
+            lane.late.set(id, &mut job.late_at, late_at);
+        }
     }
 }
 

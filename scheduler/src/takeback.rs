@@ -63,12 +63,13 @@ impl Place {
     }
 }
 
-/// All batches that could give something back.
+/// All batches of a lane that could give something back.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     worthwhile: BTreeSet<(u64, BatchId)>,
     minor: BTreeSet<(Time, BatchId)>,
-    /// Questions that have not been answered. There are never more than idle slots when one is asked.
+    /// Questions that have not been answered. Of all lanes with a worker in common, there are never more than idle slots when one
+    /// is asked.
     pub(crate) asked: u64,
 }
 
@@ -88,6 +89,12 @@ impl Candidates {
             Some(Place::Minor { overdue_at }) => self.minor.insert((overdue_at, batch)),
             None => false,
         };
+    }
+
+    /// A batch is over, or its job changes lanes.
+    pub(crate) fn forget(&mut self, id: BatchId, batch: &Batch) {
+        self.place(id, batch.place, None);
+        self.asked -= u64::from(batch.question == Question::Open);
     }
 
     /// The batch to ask: one that is stuck, else the heaviest.

@@ -37,14 +37,14 @@ impl Scheduler {
         }
         if kills_running {
             for batch in job.batches.clone() {
-                self.withdraw(batch, first, end, actions);
+                self.withdraw_from(batch, first, end, actions);
             }
         }
         self.settle_job(id, actions);
     }
 
     /// Asks for the tasks of a batch that are among these, and so for all that follow.
-    fn withdraw(&mut self, id: BatchId, first: u64, end: u64, actions: &mut Vec<Action>) {
+    fn withdraw_from(&mut self, id: BatchId, first: u64, end: u64, actions: &mut Vec<Action>) {
         // Of a task that runs twice one attempt may bring its outcome: it is left to that.
         let is_alone = |batch: &&Batch| !batch.is_void && batch.twin.is_none();
         let Some(batch) = self.batches.get(&id).map(Box::as_ref).filter(is_alone) else { return };

@@ -28,8 +28,8 @@ use poolmap_proto::v1::EnvironmentVariable;
 use tokio_util::task::TaskTracker;
 
 pub use crate::connect::{ConnectError, Connector};
-pub use crate::launch::CHILD_ARGUMENT;
 use crate::launch::Ground;
+pub use crate::launch::{CHILD_ARGUMENT, usual_python};
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 pub use crate::session::SessionError;
@@ -51,7 +51,9 @@ pub struct Config {
     pub host: String,
     /// Processors of the machine, for people.
     pub cpus: u32,
-    /// Version of the interpreter that it would start, for people; empty if there is none.
+    /// Interpreter for jobs that do not name one; the usual one if absent.
+    pub python: Option<String>,
+    /// Version of that interpreter, for people; empty if there is none.
     pub python_version: String,
     /// What jobs may ask of their workers.
     pub labels: Vec<String>,
@@ -91,6 +93,7 @@ impl Config {
             folder: None,
             host: String::new(),
             cpus: 0,
+            python: None,
             python_version: String::new(),
             labels: Vec::new(),
             connect_timeout: Duration::from_secs(60),
@@ -129,6 +132,7 @@ pub async fn run(
     let ground = Ground {
         slots: slots.get() as usize,
         registry: config.registry.clone(),
+        python: usual_python(config.python.as_deref()),
         environment: thread_caps(slots),
         runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
         stderr: Stderr::new(std::io::stderr(), tasks.clone()),

@@ -40,7 +40,7 @@ pub(crate) struct CoordinatorArgs {
     advertise: Vec<String>,
 
     /// Take no larger message from a client or worker: a task's arguments and its value are part of one
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64 MiB")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64MiB")]
     pub(super) max_message_size: ByteSize,
 
     /// A worker that has not been heard of for TIME is lost, and its tasks run again elsewhere

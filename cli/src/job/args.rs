@@ -13,9 +13,10 @@ use poolmap_client::{Backend, ChildOptions, EnvironmentVariable};
 use super::contradictions;
 use super::function::Target;
 use super::limits::{LimitFlags, millis};
+use super::plan::Place;
 use crate::exit::Failure;
 use crate::input::{self, FunctionForm, RowForm, Split, ValueForm, ValueInput, ValueList};
-use crate::output::{Form, ProgressMode};
+use crate::output::{Form, ProgressMode, Subject};
 use crate::quantity::parse_size;
 use crate::reason::reason;
 
@@ -135,13 +136,23 @@ struct OutputFlags {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OutputForm {
+pub(crate) enum OutputForm {
     /// One JSON object a line
     Json,
     /// The bare values, one a line; failures on standard error
     Value,
     /// What each task wrote, whole
     Text,
+}
+
+impl From<OutputForm> for Form {
+    fn from(form: OutputForm) -> Self {
+        match form {
+            OutputForm::Json => Self::Json,
+            OutputForm::Value => Self::Value,
+            OutputForm::Text => Self::Text,
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -259,11 +270,8 @@ impl JobArgs {
     }
 
     pub(crate) fn form(&self) -> Form {
-        match (self.output.output, self.function.is_some()) {
-            (Some(OutputForm::Json), _) | (None, true) => Form::Json,
-            (Some(OutputForm::Value), _) => Form::Value,
-            (Some(OutputForm::Text), _) | (None, false) => Form::Text,
-        }
+        let subject = if self.function.is_some() { Subject::Function } else { Subject::Command };
+        self.output.output.map_or_else(|| Form::usual(subject), Form::from)
     }
 
     pub(crate) fn output_file(&self) -> Option<&Path> {
@@ -308,7 +316,7 @@ impl JobArgs {
     }
 
     /// How children are started, limited and replaced.
-    pub(crate) fn child_options(&self, backend: Backend) -> Result<ChildOptions, Failure> {
+    pub(crate) fn child_options(&self, backend: Backend, place: Place) -> Result<ChildOptions, Failure> {
         let child = &self.child;
         let environment = child.env.iter().map(|(name, value)| EnvironmentVariable {
             name: name.clone().into(),
@@ -321,13 +329,18 @@ impl JobArgs {
             python: child.python.clone().unwrap_or_default(),
             preload: child.preload.clone(),
             environment: environment.collect(),
-            working_directory: self.working_directory()?.into(),
+            working_directory: self.working_directory(place)?.into(),
             timeout_ms: self.limits.timeout().map_or(0, millis),
         })
     }
 
-    fn working_directory(&self) -> Result<Vec<u8>, Failure> {
+    fn working_directory(&self, place: Place) -> Result<Vec<u8>, Failure> {
         let Some(folder) = &self.child.cwd else { return Ok(Vec::new()) };
+        if place == Place::Elsewhere {
+            let folder =
+                std::path::absolute(folder).map_err(Failure::system("finding the folder of --cwd"))?;
+            return Ok(folder.into_os_string().into_vec());
+        }
         let refused = |why: &str| Failure::Usage(format!("cannot run tasks in {}: {why}", folder.display()));
         let folder = folder.canonicalize().map_err(|error| refused(&reason(&error)))?;
         if !folder.is_dir() {

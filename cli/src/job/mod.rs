@@ -13,9 +13,11 @@ mod stream;
 
 use std::process::ExitCode;
 
-pub(crate) use self::args::{JobArgs, parse_count};
+pub(crate) use self::args::{JobArgs, OutputForm, parse_count};
+pub(crate) use self::feeder::Feeder;
 pub(crate) use self::function::Target;
-pub(crate) use self::plan::{Plan, dry_run};
+pub(crate) use self::plan::{Output, Place, Plan, dry_run, open};
+pub(crate) use self::sink::Sink;
 pub(crate) use self::stream::{Ended, OnInterrupt, Streams};
 use crate::exit::{Failure, INTERRUPTED, TASK_FAILED, say};
 

@@ -22,6 +22,15 @@ pub(crate) struct Plan {
     pub(crate) output: Output,
 }
 
+/// Where the tasks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this machine: what they need can be looked at.
+    Here,
+    /// On machines that have files of their own.
+    Elsewhere,
+}
+
 /// Where results go, and what they look like.
 pub(crate) struct Output {
     pub(crate) destination: Destination,
@@ -31,9 +40,13 @@ pub(crate) struct Output {
 
 impl Plan {
     /// Opens input and output.
-    pub(crate) fn new(args: &JobArgs, target: Target, backend: Backend) -> Result<Self, Failure> {
-        let (mut spec, tasks) = open(args, target.clone(), backend)?;
-        spec.details = args.has_details();
+    pub(crate) fn new(
+        args: &JobArgs,
+        target: Target,
+        backend: Backend,
+        place: Place,
+    ) -> Result<Self, Failure> {
+        let (spec, tasks) = open(args, target.clone(), backend, place)?;
         let style = Style {
             form: args.form(),
             subject: target.subject(),
@@ -54,12 +67,14 @@ pub(crate) fn open(
     args: &JobArgs,
     target: Target,
     backend: Backend,
+    place: Place,
 ) -> Result<(JobSpec, TaskReader), Failure> {
     let tasks = open_tasks(args, &target)?;
     let spec = args.limits().apply(JobSpec {
         name: target.name.clone(),
         function: Some(target.into_message(tasks.columns())),
-        child: Some(args.child_options(backend)?),
+        child: Some(args.child_options(backend, place)?),
+        details: args.has_details(),
         ..JobSpec::default()
     });
     Ok((spec, tasks))

@@ -35,16 +35,21 @@ impl Sink {
         self.held_bytes.clone()
     }
 
-    /// Passes outcomes on until the job has ended; why it cannot, where results cannot be written.
-    pub(crate) async fn take_all(&mut self, mut outcomes: OutcomeStream) -> Result<Option<JobEnd>, Failure> {
+    /// Passes outcomes on until the job has ended; why it cannot, where results cannot be written. This may be dropped while it waits
+    /// without losing anything.
+    pub(crate) async fn take_all(&mut self, outcomes: &mut OutcomeStream) -> Result<Option<JobEnd>, Failure> {
         let collect = async {
-            while let Some(run) = outcomes.next().await? {
-                if self.runs.send(run).await.is_err() {
+            loop {
+                let Ok(room) = self.runs.reserve().await else {
                     // The writer has failed and says why.
                     std::future::pending::<()>().await;
+                    continue;
+                };
+                match outcomes.next().await? {
+                    Some(run) => room.send(run),
+                    None => return Ok(outcomes.end().cloned()),
                 }
             }
-            Ok(outcomes.end().cloned())
         };
         tokio::select! {
             end = collect => end,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolmap_client::{Job, JobEnd};
+use poolmap_client::{Job, JobEnd, OutcomeStream};
 
 use super::feeder::Feeder;
 use super::plan::Plan;
@@ -58,13 +58,20 @@ impl Streams {
         lost: impl Future<Output = String>,
     ) -> Result<Ended, Failure> {
         let mut signals = Signals::new()?;
-        let mut was_interrupted = false;
+        let (mut outcomes, mut was_interrupted) = (job.outcomes(), false);
         let end = tokio::select! {
-            end = self.sink.take_all(job.outcomes()) => end?,
+            end = self.sink.take_all(&mut outcomes) => end?,
             why = lost => return Err(Failure::Lost(why)),
             () = signals.next() => { was_interrupted = true; None }
         };
-        let end = if was_interrupted { self.interrupted(job, on_interrupt, signals).await } else { end };
+        if was_interrupted {
+            self.feeder.abort();
+        }
+        let end = if was_interrupted && on_interrupt != OnInterrupt::Leave {
+            self.cancel(job, &mut outcomes, signals).await
+        } else {
+            end
+        };
         let counts = self.sink.finish().await?;
         // The reader may wait for input for ever, of which nothing is wanted any more.
         let is_stopped = end.as_ref().is_none_or(|end| !end.stopped.is_empty());
@@ -72,19 +79,16 @@ impl Streams {
         Ok(Ended { counts, end, was_interrupted, input })
     }
 
-    async fn interrupted(
+    /// Lets what runs end, until the next signal.
+    async fn cancel(
         &mut self,
         job: &Job,
-        on_interrupt: OnInterrupt,
+        outcomes: &mut OutcomeStream,
         mut signals: Signals,
     ) -> Option<JobEnd> {
-        self.feeder.abort();
-        if on_interrupt == OnInterrupt::Leave {
-            return None;
-        }
         let rest = async {
             job.cancel().await?;
-            self.sink.take_all(job.outcomes()).await
+            self.sink.take_all(outcomes).await
         };
         tokio::select! {
             end = tokio::time::timeout(INTERRUPT_GRACE, rest) => end.ok()?.ok()?,

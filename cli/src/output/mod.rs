@@ -52,6 +52,17 @@ pub enum Form {
     Text,
 }
 
+impl Form {
+    /// The form of results where the user asks for none.
+    #[must_use]
+    pub fn usual(subject: Subject) -> Self {
+        match subject {
+            Subject::Function => Self::Json,
+            Subject::Command => Self::Text,
+        }
+    }
+}
+
 /// Where results have their value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {

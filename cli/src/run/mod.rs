@@ -14,7 +14,7 @@ use poolmap_worker::sizing::detect;
 
 pub(crate) use self::args::RunArgs;
 use crate::exit::Failure;
-use crate::job::{OnInterrupt, Plan, Streams, Target, conclude, dry_run};
+use crate::job::{OnInterrupt, Place as JobPlace, Plan, Streams, Target, conclude, dry_run};
 use crate::log::Level;
 use crate::output::{Progress, ProgressMode};
 use crate::this_program::THIS_PROGRAM;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Resul
     args.check(&target)?;
     let slots = slots(args);
     let backend = backend(args, &target, slots);
-    let plan = Plan::new(&args.job, target, backend)?;
+    let plan = Plan::new(&args.job, target, backend, JobPlace::Here)?;
     let is_inline = backend == Backend::Inline;
     let place = if is_inline { Place::Inline(registry) } else { Place::Processes(worker_program(log_level)) };
     let slots = if is_inline { NonZeroU32::MIN } else { slots };

@@ -46,15 +46,16 @@ impl Core {
             }
             Action::JobHalted { job } => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
-                    entry.closed = true;
-                    "so many of its tasks had failed that it was to stop".clone_into(&mut entry.stopped);
+                    entry.stop("so many of its tasks had failed that it was to stop");
                 }
             }
             Action::JobDone { job } => {
                 self.workers.end_job(job);
+                let now = self.clock.now();
                 if let Some(entry) = self.jobs.get_mut(&job) {
-                    entry.end();
+                    entry.end(now);
                 }
+                self.job_over(job);
                 self.settle(job);
             }
         }
@@ -130,23 +131,19 @@ impl Core {
         }
     }
 
-    /// After a change to a job: lets those go on who wait for it, and holds it while its reader is behind.
+    /// After a change to a job: lets those go on who wait for it, and holds it while it is paused or its reader is behind.
     pub(super) fn settle(&mut self, job: JobId) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.answer_writer(self.config.queued_bytes_max);
-        if entry.answer_reader() {
-            self.jobs.remove(&job);
-            return;
-        }
-        let unread = entry.unread_bytes();
-        let hold = if entry.held {
-            unread > self.config.unread_bytes_max / 2
-        } else {
-            unread > self.config.unread_bytes_max
-        };
+        entry.answer_readers();
+        entry.judge_reader(&self.config);
+        let hold = entry.paused || entry.is_reader_behind;
         if hold != entry.held {
             entry.held = hold;
-            self.follow_ups.push(Event::JobHeld { job, held: hold });
+            self.follow_ups.push_back(Event::JobHeld { job, held: hold });
+        }
+        if entry.keeps_more_than(self.config.unread_bytes_max) {
+            self.store(job);
         }
     }
 }

@@ -1,45 +1,85 @@
 //! What workers say becomes events.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use poolmap_proto::PROTOCOL_VERSION;
-use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
 use poolmap_proto::v1::worker_message::Kind as FromWorker;
-use poolmap_proto::v1::{BatchOutcomes, Crashed, Failure, FailureKind, Heartbeat, Hello, Welcome};
+use poolmap_proto::v1::{
+    BatchOutcomes, Crashed, Failure, FailureKind, Heartbeat, Hello, Welcome, WorkerMessage,
+};
 use poolmap_scheduler::{BatchId, Event, JobId, WorkerId};
 use tonic::Status;
 
-use super::{Core, HEARTBEATS_PER_TIMEOUT, Report};
+use super::{Core, Report};
 use crate::Notice;
+use crate::clock;
 use crate::command::Reply;
 use crate::outcomes;
-use crate::workers::Outbox;
+use crate::workers::{Attachment, Outbox};
 
 /// The most slots of one worker: far above any machine, and low enough that its outbox stays small.
 const SLOTS_MAX: u32 = 1 << 16;
 
 impl Core {
-    pub(super) fn worker_attached(&mut self, hello: Hello, outbox: Outbox, reply: Reply<WorkerId>) {
+    pub(super) fn worker_attached(&mut self, hello: Hello, outbox: Outbox, reply: Reply<Attachment>) {
         if hello.protocol != PROTOCOL_VERSION || !(1..=SLOTS_MAX).contains(&hello.slots) {
             let _gone = reply.send(Err(refusal(&hello)));
             return;
         }
-        let worker = WorkerId(self.new_id());
-        let slots = hello.slots;
-        tracing::debug!(worker = worker.0, name = hello.name, slots, "a worker attached");
-        self.workers.attach(worker, hello, outbox, self.clock.now());
-        let interval = self.config.worker_timeout / HEARTBEATS_PER_TIMEOUT;
-        let heartbeat_interval_ms = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
-        self.workers.send(
-            worker,
-            ToWorker::Welcome(Welcome { worker_id: worker.0, heartbeat_interval_ms, ..Welcome::default() }),
-        );
-        let _gone = reply.send(Ok(worker));
-        self.feed(Event::WorkerJoined { worker, slots }, Report::Nothing);
+        let resumed = match &hello.resume {
+            Some(resume) => self.workers.resume(resume, outbox, self.clock.now()),
+            None => Err(outbox),
+        };
+        let stream = match resumed {
+            Ok((stream, received)) => {
+                tracing::info!(worker = stream.worker.0, name = hello.name, "a worker is back");
+                self.welcome(stream.worker, Welcome { resumed: true, received, ..Welcome::default() });
+                self.workers.repeat(stream.worker);
+                stream
+            }
+            Err(outbox) => self.worker_joined(hello, outbox),
+        };
+        let _gone = reply.send(Ok(stream));
     }
 
-    pub(super) fn worker_said(&mut self, worker: WorkerId, said: Option<FromWorker>) {
-        if !self.workers.heard(worker, self.clock.now()) {
+    fn worker_joined(&mut self, hello: Hello, outbox: Outbox) -> Attachment {
+        let (worker, slots) = (WorkerId(self.new_id()), hello.slots);
+        tracing::debug!(worker = worker.0, name = hello.name, slots, "a worker attached");
+        let token = (!self.config.reconnect_grace.is_zero()).then(new_token);
+        let welcome = Welcome { token: token.clone().unwrap_or_default(), ..Welcome::default() };
+        let class = self.enrol(worker, &hello);
+        let stream = self.workers.attach(worker, hello, token, outbox, self.clock.now());
+        self.welcome(worker, welcome);
+        self.feed(Event::WorkerJoined { worker, slots, class }, Report::Nothing);
+        stream
+    }
+
+    fn welcome(&mut self, worker: WorkerId, welcome: Welcome) {
+        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let welcome = Welcome {
+            worker_id: worker.0,
+            heartbeat_interval_ms: ms(self.heartbeat_interval()),
+            worker_timeout_ms: ms(self.config.worker_timeout),
+            ..welcome
+        };
+        self.workers.welcome(worker, welcome);
+    }
+
+    /// Takes up what a worker says, unless it was given up or has another stream by now.
+    pub(super) fn worker_said(&mut self, stream: Attachment, message: WorkerMessage) {
+        if !self.workers.is_current(stream) {
             return;
         }
+        let (worker, WorkerMessage { received, kind }) = (stream.worker, message);
+        let bytes = kind.as_ref().map_or(0, value_bytes);
+        match self.workers.heard(worker, bytes, received, self.clock.now()) {
+            Ok(()) => self.report(worker, kind),
+            Err(error) => self.workers.refuse(worker, Status::invalid_argument(error.to_string())),
+        }
+    }
+
+    fn report(&mut self, worker: WorkerId, said: Option<FromWorker>) {
         let wrong = self.scheduler.ignored().wrong;
         match said {
             Some(FromWorker::Begun(begun)) => {
@@ -58,8 +98,10 @@ impl Core {
                     Report::Death { worker, cause: out_of_memory() },
                 );
             }
-            Some(FromWorker::JobRejected(rejected)) => self.rejected(JobId(rejected.job_id), rejected.error),
-            Some(FromWorker::Draining(_)) => self.feed(Event::WorkerDraining { worker }, Report::Nothing),
+            Some(FromWorker::JobRejected(rejected)) => {
+                self.rejected(worker, JobId(rejected.job_id), rejected.error);
+            }
+            Some(FromWorker::Draining(_)) => self.worker_draining(worker),
             Some(FromWorker::Heartbeat(Heartbeat {}) | FromWorker::Hello(_)) | None => {}
         }
         if self.scheduler.ignored().wrong > wrong {
@@ -90,21 +132,33 @@ impl Core {
         self.feed(Event::Crashed { worker, batch, offset }, Report::Death { worker, cause });
     }
 
-    pub(super) fn rejected(&mut self, job: JobId, error: String) {
-        let Some(entry) = self.jobs.get_mut(&job) else { return };
-        entry.closed = true;
-        // An empty reason would say that the job ran.
-        let said_nothing = || "a worker cannot run its function, and did not say why".to_owned();
-        entry.reject(if error.is_empty() { said_nothing() } else { error });
-        self.workers.end_job(job);
-        self.feed(Event::JobCancelled { job, kills_running: true }, Report::Nothing);
-        self.settle(job);
+    /// A worker has ended its stream, so it does not want to come back.
+    pub(super) fn worker_left(&mut self, stream: Attachment) {
+        if self.workers.is_current(stream) {
+            self.worker_gone(stream.worker);
+        }
+    }
+
+    /// A worker whose stream has broken is dead, or about to dial in again.
+    pub(super) fn stream_broke(&mut self, stream: Attachment) {
+        let until = clock::after(self.clock.now(), self.config.reconnect_grace);
+        if self.workers.broke(stream, until) {
+            self.worker_gone(stream.worker);
+        }
+    }
+
+    pub(super) fn drop_absent_workers(&mut self) {
+        while let Some(worker) = self.workers.take_absent(self.clock.now()) {
+            tracing::warn!(worker = worker.0, "a worker's stream broke and it did not come back");
+            self.worker_gone(worker);
+        }
     }
 
     pub(super) fn worker_gone(&mut self, worker: WorkerId) {
         if self.workers.detach(worker) {
             tracing::debug!(worker = worker.0, "a worker is gone");
             self.feed(Event::WorkerLeft { worker, is_blamed: true }, Report::Nothing);
+            self.strike_off(worker);
         }
     }
 
@@ -140,6 +194,18 @@ fn refusal(hello: &Hello) -> Status {
         hello.version,
         env!("CARGO_PKG_VERSION"),
     ))
+}
+
+/// What only the worker itself can know.
+fn new_token() -> Bytes {
+    Bytes::copy_from_slice(&rand::random::<[u8; 16]>())
+}
+
+/// Bytes of a message that may be large.
+fn value_bytes(kind: &FromWorker) -> usize {
+    let FromWorker::Outcomes(BatchOutcomes { run: Some(run), .. }) = kind else { return 0 };
+    run.values.len()
+        + run.details.iter().map(|detail| detail.stdout.len() + detail.stderr.len()).sum::<usize>()
 }
 
 /// The cause of a failure after too many evictions.

@@ -10,18 +10,18 @@ use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
 use poolmap_proto::v1::function::Kind as FunctionKind;
 use poolmap_proto::v1::worker_message::Kind as FromWorker;
 use poolmap_proto::v1::{
-    BatchOutcomes, CoordinatorMessage, Function, Halt, Hello, JobEnd, JobSpec, NativeFunction, OutcomeRun,
-    Returned, TaskChunk, WorkerMessage, halt,
+    BatchOutcomes, Function, Halt, Hello, JobEnd, JobSpec, NativeFunction, OutcomeRun, Returned, TaskChunk,
+    WorkerMessage, halt,
 };
-use poolmap_scheduler::{Event, JobId, WorkerId};
+use poolmap_scheduler::{Event, JobId};
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot};
-use tonic::Status;
+use tokio::sync::oneshot;
 
 use super::{Core, Report};
 use crate::Config;
-use crate::command::{Command, Reply};
+use crate::command::{Command, Outcomes, Reply};
 use crate::outcomes;
+use crate::workers::{Attachment, Inbox, Outbox};
 
 /// Tasks of the job, in two chunks.
 const CHUNKS: [u32; 2] = [24, 16];
@@ -41,13 +41,11 @@ pub(crate) fn play(mut script: &[u8]) {
     trial.finish();
 }
 
-type Inbox = mpsc::Receiver<Result<CoordinatorMessage, Status>>;
-
 struct Trial {
     core: Core,
     job: JobId,
     /// Those that are attached, of two.
-    workers: BTreeMap<u8, (WorkerId, Inbox)>,
+    workers: BTreeMap<u8, (Attachment, Inbox)>,
 }
 
 impl Trial {
@@ -70,19 +68,19 @@ impl Trial {
         trial
     }
 
-    fn attach(&mut self, hello: Hello) -> Option<(WorkerId, Inbox)> {
-        let (outbox, inbox) = mpsc::channel(OUTBOX);
-        let worker = ask(&mut self.core, |reply| Command::WorkerAttached { hello, outbox, reply });
-        worker.map(|worker| (worker, inbox))
+    fn attach(&mut self, hello: Hello) -> Option<(Attachment, Inbox)> {
+        let (outbox, inbox, _dismissed) = Outbox::new(OUTBOX);
+        let stream = ask(&mut self.core, |reply| Command::WorkerAttached { hello, outbox, reply });
+        stream.map(|stream| (stream, inbox))
     }
 
     fn step(&mut self, step: u8, bytes: &[u8]) {
         let (who, job) = (step & 1, self.job);
-        let worker = self.workers.get(&who).map(|(worker, _)| *worker);
-        match ((step >> 1) % 8, worker) {
-            (0, Some(worker)) => {
+        let stream = self.workers.get(&who).map(|(stream, _)| *stream);
+        match ((step >> 1) % 8, stream) {
+            (0, Some(stream)) => {
                 self.workers.remove(&who);
-                self.core.command(Command::WorkerGone { worker });
+                self.core.command(Command::WorkerLeft { stream });
             }
             (0, None) => {
                 let attached = Hello::decode(bytes).ok().and_then(|hello| self.attach(hello));
@@ -90,9 +88,9 @@ impl Trial {
             }
             (1, _) => self.core.feed(Event::TimePassed, Report::Nothing),
             (2, _) => drop(ask(&mut self.core, |reply| Command::Cancel { job, reply })),
-            (_, Some(worker)) => {
+            (_, Some(stream)) => {
                 if let Ok(message) = WorkerMessage::decode(bytes) {
-                    self.core.command(Command::WorkerSaid { worker, message });
+                    self.core.command(Command::WorkerSaid { stream, message });
                 }
             }
             (_, None) => {}
@@ -112,20 +110,20 @@ impl Trial {
 
     fn finish(mut self) {
         let job = self.job;
-        for (worker, _) in std::mem::take(&mut self.workers).into_values() {
-            self.core.command(Command::WorkerGone { worker });
+        for (stream, _) in std::mem::take(&mut self.workers).into_values() {
+            self.core.command(Command::WorkerLeft { stream });
         }
         ask(&mut self.core, |reply| Command::Close { job, reply });
         self.settle();
-        if let Some((worker, inbox)) = self.attach(hello(3)) {
-            self.work(worker, inbox);
+        if let Some((stream, inbox)) = self.attach(hello(3)) {
+            self.work(stream, inbox);
         }
         let (runs, end) = self.outcomes();
         check(&runs, &end);
     }
 
     /// Does all that is handed out.
-    fn work(&mut self, worker: WorkerId, mut inbox: Inbox) {
+    fn work(&mut self, stream: Attachment, mut inbox: Inbox) {
         while let Ok(said) = inbox.try_recv() {
             let answer = match said.ok().and_then(|message| message.kind) {
                 Some(ToWorker::Batch(batch)) => {
@@ -140,7 +138,7 @@ impl Trial {
                 _ => continue,
             };
             self.core.command(Command::WorkerSaid {
-                worker,
+                stream,
                 message: WorkerMessage { received: 0, kind: Some(answer) },
             });
             self.settle();
@@ -151,9 +149,9 @@ impl Trial {
     fn outcomes(&mut self) -> (Vec<OutcomeRun>, JobEnd) {
         let (mut runs, mut cursor, job) = (Vec::new(), 0, self.job);
         loop {
-            let answer = ask(&mut self.core, |reply| Command::Outcomes { job, cursor, reply });
+            let answer = ask(&mut self.core, |reply| Command::Outcomes { job, position: cursor, reply });
             assert!(answer.is_some(), "the job does not end: {runs:?}");
-            let Some(answer) = answer else { return (runs, JobEnd::default()) };
+            let Some(Outcomes::Here(answer)) = answer else { return (runs, JobEnd::default()) };
             runs.extend(answer.runs);
             cursor = answer.cursor;
             if let Some(end) = answer.end {

@@ -14,8 +14,8 @@ use poolmap_scheduler::JobId;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::ask;
-use crate::command::Command;
+use super::{ask, outcomes};
+use crate::command::{Command, Presence, Role};
 
 /// The `Jobs` service.
 #[derive(Clone, Debug)]
@@ -47,22 +47,8 @@ impl Jobs for JobsService {
         &self,
         request: Request<Streaming<AddTasksRequest>>,
     ) -> Result<Response<Self::AddTasksStream>, Status> {
-        let state = (request.into_inner(), self.commands.clone());
-        let answers = try_unfold(state, |(mut requests, commands)| async move {
-            let Some(AddTasksRequest { job_id, chunk, last, functions }) = requests.message().await? else {
-                return Ok(None);
-            };
-            let job = JobId(job_id);
-            let mut tasks = 0;
-            if let Some(chunk) = chunk {
-                tasks = ask(&commands, |reply| Command::AddTasks { job, functions, chunk, reply }).await?;
-            }
-            if last {
-                tasks = ask(&commands, |reply| Command::Close { job, reply }).await?;
-            }
-            Ok(Some((AddTasksResponse { tasks }, (requests, commands))))
-        });
-        Ok(Response::new(Box::pin(answers)))
+        let writing = Writing { requests: request.into_inner(), commands: self.commands.clone(), job: None };
+        Ok(Response::new(Box::pin(try_unfold(writing, Writing::next))))
     }
 
     type OutcomesStream = Responses<OutcomesResponse>;
@@ -71,21 +57,7 @@ impl Jobs for JobsService {
         &self,
         request: Request<Streaming<OutcomesRequest>>,
     ) -> Result<Response<Self::OutcomesStream>, Status> {
-        let mut requests = request.into_inner();
-        let first = requests.message().await?;
-        let OutcomesRequest { job_id, cursor } =
-            first.ok_or_else(|| Status::invalid_argument("a stream of outcomes begins with a request"))?;
-        let job = JobId(job_id);
-        let commands = self.commands.clone();
-        let outcomes = try_unfold(Some(cursor), move |cursor| {
-            let commands = commands.clone();
-            async move {
-                let Some(cursor) = cursor else { return Ok(None) };
-                let answer = ask(&commands, |reply| Command::Outcomes { job, cursor, reply }).await?;
-                let next = answer.end.is_none().then_some(answer.cursor);
-                Ok(Some((answer, next)))
-            }
-        });
+        let outcomes = outcomes::stream(self.commands.clone(), request.into_inner()).await?;
         Ok(Response::new(Box::pin(outcomes)))
     }
 
@@ -105,17 +77,51 @@ impl Jobs for JobsService {
         Ok(Response::new(CancelTasksResponse {}))
     }
 
-    async fn pause(&self, _request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {
-        Err(Status::unimplemented("pause"))
+    async fn pause(&self, request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {
+        let PauseRequest { job_id, paused } = request.into_inner();
+        let job = JobId(job_id);
+        ask(&self.commands, |reply| Command::Pause { job, paused, reply }).await?;
+        Ok(Response::new(PauseResponse {}))
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let job = JobId(request.into_inner().job_id);
-        let status = ask(&self.commands, |reply| Command::Status { job, reply }).await?;
+        let StatusRequest { job_id, wait } = request.into_inner();
+        let job = JobId(job_id);
+        let status = ask(&self.commands, |reply| Command::Status { job, wait, reply }).await?;
         Ok(Response::new(StatusResponse { job: Some(status) }))
     }
 
     async fn list(&self, _request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        Err(Status::unimplemented("list"))
+        let jobs = ask(&self.commands, |reply| Command::List { reply }).await?;
+        Ok(Response::new(ListResponse { jobs }))
+    }
+}
+
+/// A client that adds tasks.
+struct Writing {
+    requests: Streaming<AddTasksRequest>,
+    commands: mpsc::Sender<Command>,
+    /// The job that the last request named.
+    job: Option<(JobId, Presence)>,
+}
+
+impl Writing {
+    async fn next(mut self) -> Result<Option<(AddTasksResponse, Self)>, Status> {
+        let Some(AddTasksRequest { job_id, chunk, last, functions }) = self.requests.message().await? else {
+            return Ok(None);
+        };
+        let (job, mut tasks) = (JobId(job_id), 0);
+        if self.job.as_ref().is_none_or(|(attached, _)| *attached != job) {
+            let presence =
+                ask(&self.commands, |reply| Command::Attach { job, role: Role::Writer, reply }).await?;
+            self.job = Some((job, presence));
+        }
+        if let Some(chunk) = chunk {
+            tasks = ask(&self.commands, |reply| Command::AddTasks { job, functions, chunk, reply }).await?;
+        }
+        if last {
+            tasks = ask(&self.commands, |reply| Command::Close { job, reply }).await?;
+        }
+        Ok(Some((AddTasksResponse { tasks }, self)))
     }
 }

@@ -1,26 +1,20 @@
 //! What workers attach to.
 
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::Stream;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_server::Workers;
 use poolmap_proto::v1::{CoordinatorMessage, Hello, WorkerMessage};
-use poolmap_scheduler::WorkerId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask;
 use crate::command::Command;
+use crate::workers::{Attachment, Dismissed, Outbox, unread_max};
 
 /// The most slots that one worker may offer: far above any machine, far below what its bookkeeping here could not bear.
 pub const SLOTS_MAX: u32 = 65_536;
-/// Messages to one worker that may wait for it to read, beside those per slot: requests to take work back, ends of jobs.
-const OUTBOX_BASE: usize = 256;
-/// Per slot: two batches, two requests to take back, and jobs that start and end.
-const OUTBOX_PER_SLOT: usize = 8;
 
 /// The `Workers` service.
 #[derive(Clone, Debug)]
@@ -37,7 +31,7 @@ impl WorkersService {
 
 #[tonic::async_trait]
 impl Workers for WorkersService {
-    type AttachStream = Outgoing;
+    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
 
     async fn attach(
         &self,
@@ -45,33 +39,11 @@ impl Workers for WorkersService {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut messages = request.into_inner();
         let hello = introduction(&mut messages, self.hello_timeout).await?;
-        let (outbox, inbox) = mpsc::channel(OUTBOX_BASE + OUTBOX_PER_SLOT * hello.slots as usize);
-        let worker = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
-        let (dismiss, dismissed) = oneshot::channel();
-        tokio::spawn(listen(worker, messages, dismissed, self.commands.clone()));
-        Ok(Response::new(Outgoing { inbox, dismissed: Some(dismiss) }))
-    }
-}
-
-/// What the core says to one worker. Its end ends the listening, too: a worker that was dismissed may hang on for ever.
-#[derive(Debug)]
-pub struct Outgoing {
-    inbox: mpsc::Receiver<Result<CoordinatorMessage, Status>>,
-    /// Told when the core has ended the stream. A peer that drops it ends its own side, too, after what it has said.
-    dismissed: Option<oneshot::Sender<()>>,
-}
-
-impl Stream for Outgoing {
-    type Item = Result<CoordinatorMessage, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.inbox.poll_recv(context);
-        if let Poll::Ready(None | Some(Err(_))) = next
-            && let Some(dismissed) = self.dismissed.take()
-        {
-            let _gone = dismissed.send(());
-        }
-        next
+        // The welcome comes before all others.
+        let (outbox, inbox, dismissed) = Outbox::new(1 + unread_max(hello.slots));
+        let stream = ask(&self.commands, |reply| Command::WorkerAttached { hello, outbox, reply }).await?;
+        tokio::spawn(listen(stream, messages, dismissed, self.commands.clone()));
+        Ok(Response::new(ReceiverStream::new(inbox)))
     }
 }
 
@@ -91,30 +63,24 @@ async fn introduction(messages: &mut Streaming<WorkerMessage>, timeout: Duration
 
 /// Passes on what a worker says until its stream has ended, in whichever way, or the worker was dismissed.
 async fn listen(
-    worker: WorkerId,
+    stream: Attachment,
     mut messages: Streaming<WorkerMessage>,
-    dismissed: oneshot::Receiver<()>,
+    mut dismissed: Dismissed,
     commands: mpsc::Sender<Command>,
 ) {
-    let mut dismissed = pin!(async {
-        if dismissed.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    });
     loop {
         let said = tokio::select! {
             said = messages.message() => said,
-            () = &mut dismissed => Ok(None),
+            _ = &mut dismissed => return,
         };
-        let command = match said {
-            Ok(Some(message)) => Command::WorkerSaid { worker, message },
-            Ok(None) => Command::WorkerGone { worker },
+        let (command, is_last) = match said {
+            Ok(Some(message)) => (Command::WorkerSaid { stream, message }, false),
+            Ok(None) => (Command::WorkerLeft { stream }, true),
             Err(status) => {
-                tracing::debug!(worker = worker.0, %status, "a worker's stream broke");
-                Command::WorkerGone { worker }
+                tracing::debug!(worker = stream.worker.0, %status, "a worker's stream broke");
+                (Command::StreamBroke { stream }, true)
             }
         };
-        let is_last = matches!(command, Command::WorkerGone { .. });
         if commands.send(command).await.is_err() || is_last {
             return;
         }

@@ -212,7 +212,7 @@ async fn a_job_that_cannot_run_ends_with_the_reason() {
     let refused = job.request(Some(crate::model::chunk(3, &["d"])), false).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     let finished = job.finish().await;
-    assert_eq!(finished.end.error, "no such function");
+    assert_eq!(finished.end.error, "one: no such function");
     assert!(finished.outcomes.is_empty());
 }
 

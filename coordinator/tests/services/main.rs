@@ -9,8 +9,12 @@
 
 mod attaching;
 mod batches;
+mod clients;
 mod faults;
 mod jobs;
 mod model;
+mod placing;
 mod pressure;
+mod returning;
 mod taking_back;
+mod wire;

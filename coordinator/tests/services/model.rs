@@ -1,6 +1,8 @@
 //! A coordinator to test, a client that checks what it gets, and a worker that says what it is told to.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use poolmap_coordinator::{Config, Coordinator};
@@ -21,6 +23,8 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Status, Streaming};
+
+use crate::wire::Wire;
 
 /// Far more than anything here takes; a test that waits for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,11 +55,13 @@ pub(crate) enum Way {
 pub(crate) struct Cluster {
     pub(crate) coordinator: Coordinator,
     socket: Option<TempDir>,
+    /// What lies before the socket, for those that use it.
+    wire: Option<Wire>,
 }
 
 impl Cluster {
     pub(crate) fn start(config: Config) -> Self {
-        Self { coordinator: Coordinator::start(config), socket: None }
+        Self { coordinator: Coordinator::start(config), socket: None, wire: None }
     }
 
     pub(crate) fn reached_by(way: Way, config: Config) -> Self {
@@ -72,16 +78,33 @@ impl Cluster {
         cluster
     }
 
+    /// A coordinator at the other end of a wire that can be cut.
+    pub(crate) fn over_a_wire(config: Config) -> Self {
+        let mut cluster = Self::reached_by(Way::UnixSocket, config);
+        cluster.wire = cluster.path().map(Wire::to);
+        cluster
+    }
+
+    /// Breaks all connections over the wire.
+    pub(crate) fn cut(&self) {
+        self.wire.as_ref().unwrap().cut();
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        self.socket.as_ref().map(|folder| folder.path().join("socket"))
+    }
+
     pub(crate) async fn jobs(&self) -> JobsClient<GrpcService> {
-        JobsClient::new(match &self.socket {
-            Some(folder) => Transport::unix(&folder.path().join("socket")).await.unwrap().into_service(),
+        JobsClient::new(match self.path() {
+            Some(path) => Transport::unix(&path).await.unwrap().into_service(),
             None => Transport::in_process(self.coordinator.jobs()).into_service(),
         })
     }
 
     pub(crate) async fn workers(&self) -> WorkersClient<GrpcService> {
-        WorkersClient::new(match &self.socket {
-            Some(folder) => Transport::unix(&folder.path().join("socket")).await.unwrap().into_service(),
+        let wire = self.wire.as_ref().map(Wire::path);
+        WorkersClient::new(match wire.or_else(|| self.path()) {
+            Some(path) => Transport::unix(&path).await.unwrap().into_service(),
             None => Transport::in_process(self.coordinator.workers()).into_service(),
         })
     }
@@ -108,11 +131,15 @@ impl Cluster {
 
     pub(crate) async fn attach(&self, hello: Hello) -> Result<Worker, Status> {
         let (reports, outgoing) = mpsc::channel(64);
+        let before = hello.resume.as_ref().map_or(0, |resume| resume.received);
         reports.send(WorkerMessage { received: 0, kind: Some(Report::Hello(hello)) }).await.unwrap();
         let mut messages =
             soon(self.workers().await.attach(ReceiverStream::new(outgoing))).await?.into_inner();
         match soon(messages.message()).await?.and_then(|message: CoordinatorMessage| message.kind) {
-            Some(Kind::Welcome(welcome)) => Ok(Worker { reports, messages, welcome }),
+            Some(Kind::Welcome(welcome)) => {
+                let received = AtomicU64::new(if welcome.resumed { before } else { 0 });
+                Ok(Worker { reports, messages, welcome, received })
+            }
             other => panic!("a worker was not welcomed but got {other:?}"),
         }
     }
@@ -182,13 +209,25 @@ impl Job {
 
     /// What the first answer from `cursor` on says.
     pub(crate) async fn outcomes_at(&mut self, cursor: u64) -> Result<OutcomesResponse, Status> {
-        let mut stream = self.read_from(cursor).await;
+        let request = OutcomesRequest { job_id: self.id, cursor };
+        let mut stream = soon(self.jobs.outcomes(tokio_stream::once(request))).await?.into_inner();
         Ok(soon(stream.message()).await?.unwrap())
     }
 
-    /// Reads to the end.
+    /// Opens a stream of outcomes, and a way to confirm them.
+    pub(crate) async fn read_confirming(
+        &mut self,
+        cursor: u64,
+    ) -> (Streaming<OutcomesResponse>, mpsc::Sender<OutcomesRequest>) {
+        let (confirm, requests) = mpsc::channel(8);
+        confirm.send(OutcomesRequest { job_id: self.id, cursor }).await.unwrap();
+        let stream = soon(self.jobs.outcomes(ReceiverStream::new(requests))).await.unwrap().into_inner();
+        (stream, confirm)
+    }
+
+    /// Reads to the end, and confirms each answer.
     pub(crate) async fn finish(&mut self) -> Finished {
-        let mut stream = self.read_from(0).await;
+        let (mut stream, confirm) = self.read_confirming(0).await;
         let mut outcomes = BTreeMap::new();
         let mut cursor = 0;
         loop {
@@ -197,6 +236,7 @@ impl Job {
                 cursor += take_run(&run, &mut outcomes);
             }
             assert_eq!(answer.cursor, cursor, "a cursor counts outcomes");
+            soon(confirm.send(OutcomesRequest { job_id: self.id, cursor })).await.unwrap();
             if let Some(end) = answer.end {
                 assert!(soon(stream.message()).await.unwrap().is_none());
                 return Finished { outcomes, end };
@@ -247,19 +287,34 @@ pub(crate) struct Worker {
     pub(crate) reports: mpsc::Sender<WorkerMessage>,
     messages: Streaming<CoordinatorMessage>,
     pub(crate) welcome: Welcome,
+    /// Messages received; every report confirms them.
+    pub(crate) received: AtomicU64,
 }
 
 impl Worker {
+    /// The next message but for signs of life, or how the stream ended.
+    async fn message(&mut self) -> Result<Option<Kind>, Status> {
+        loop {
+            let message = self.messages.message().await?;
+            let received = self.received.get_mut();
+            *received += u64::from(message.is_some());
+            match message.map(|message| message.kind.unwrap()) {
+                Some(Kind::Heartbeat(_)) => {}
+                kind => return Ok(kind),
+            }
+        }
+    }
+
     /// The next message.
     pub(crate) async fn next(&mut self) -> Kind {
-        soon(self.messages.message()).await.unwrap().unwrap().kind.unwrap()
+        soon(self.message()).await.unwrap().unwrap()
     }
 
     /// The next message, if one comes before everything else that runs here has had its turn.
     pub(crate) async fn try_next(&mut self) -> Option<Kind> {
         tokio::select! {
             biased;
-            message = self.messages.message() => Some(message.unwrap().unwrap().kind.unwrap()),
+            message = self.message() => Some(message.unwrap().unwrap()),
             () = tokio::task::yield_now() => None,
         }
     }
@@ -276,7 +331,23 @@ impl Worker {
     }
 
     pub(crate) async fn say(&self, report: Report) {
-        soon(self.reports.send(WorkerMessage { received: 0, kind: Some(report) })).await.unwrap();
+        soon(self.reports.send(self.message_of(report))).await.unwrap();
+    }
+
+    /// A report as it goes out.
+    pub(crate) fn message_of(&self, report: Report) -> WorkerMessage {
+        WorkerMessage { received: self.received.load(Ordering::Relaxed), kind: Some(report) }
+    }
+
+    /// How many of its reports the coordinator says it has received, when it next says so.
+    pub(crate) async fn confirmation(&mut self) -> u64 {
+        loop {
+            let message = soon(self.messages.message()).await.unwrap().unwrap();
+            *self.received.get_mut() += 1;
+            if message.received > 0 {
+                return message.received;
+            }
+        }
     }
 
     /// Reports outcomes of the next tasks of a batch.
@@ -310,7 +381,7 @@ impl Worker {
     /// How its stream ends: with a status, or of itself.
     pub(crate) async fn end(&mut self) -> Option<Status> {
         loop {
-            match soon(self.messages.message()).await {
+            match soon(self.message()).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(status) => return Some(status),

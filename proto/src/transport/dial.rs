@@ -85,23 +85,20 @@ impl Dialer {
         connected.unwrap_or(Err(Fault::TimedOut)).map_err(|fault| (address, fault))
     }
 
-    /// A connection on which the coordinator has said its first word: only then is it known that it takes us.
+    /// A connection that the coordinator has let in.
     async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, Fault> {
         let found = tokio::net::lookup_host(address.to_string()).await.map_err(|_| Fault::Unresolved)?;
         let found: Vec<_> = found.collect();
         let tcp = TcpStream::connect(found.as_slice()).await.map_err(|error| Fault::of_system(&error))?;
         tcp.set_nodelay(true).map_err(|error| Fault::of_system(&error))?;
         let Some(tls) = &self.tls else {
-            let first = tcp.peek(&mut [0]).await.map_err(|error| Fault::of_system(&error))?;
-            return heard(first, tcp);
+            // In the clear it is the client that speaks first.
+            return Ok(Box::new(tcp));
         };
         let shaken = tls.connector.connect(tls.name.clone(), tcp).await;
         let mut stream = shaken.map_err(|error| Fault::of_tls(&error))?;
-        let first = stream.fill_buf().await.map_err(|error| Fault::of_tls(&error))?.len();
-        heard(first, stream)
+        // Only the coordinator's first word says that it takes us, too.
+        let first = stream.fill_buf().await.map_err(|error| Fault::of_tls(&error))?;
+        if first.is_empty() { Err(Fault::HungUp) } else { Ok(Box::new(stream)) }
     }
-}
-
-fn heard(bytes: usize, stream: impl Stream + 'static) -> Result<Box<dyn Stream>, Fault> {
-    if bytes == 0 { Err(Fault::HungUp) } else { Ok(Box::new(stream)) }
 }

@@ -7,6 +7,7 @@ mod batches;
 mod cancelling;
 mod crashes;
 mod draining;
+mod eligibility;
 mod evictions;
 mod failures;
 mod fairness;

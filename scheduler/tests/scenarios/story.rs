@@ -1,7 +1,9 @@
 //! The little language of the scenarios. Jobs, workers and batches are numbers; batches are numbered by the
 //! scheduler from 1 in the order in which they are handed out.
 
-use poolmap_scheduler::{Action, BatchId, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId};
+use poolmap_scheduler::{
+    Action, BatchId, ClassId, Classes, Config, Event, JobId, JobOptions, Scheduler, Time, WorkerId,
+};
 
 /// Nanoseconds of a millisecond.
 pub(crate) const MS: u64 = 1_000_000;
@@ -27,6 +29,16 @@ pub(crate) fn priority(priority: i32) -> JobOptions {
 /// A job whose first batches have `count` tasks, since it wants as many in each child.
 pub(crate) fn in_batches_of(count: u32) -> JobOptions {
     JobOptions { max_tasks_per_child: Some(count), ..ordinary() }
+}
+
+/// These classes of workers.
+pub(crate) fn those(classes: &[u64]) -> Classes {
+    classes.iter().copied().map(ClassId).collect()
+}
+
+/// An ordinary job that only workers of these classes may run.
+pub(crate) fn only(classes: &[u64]) -> JobOptions {
+    JobOptions { classes: those(classes), ..ordinary() }
 }
 
 impl Story {
@@ -58,7 +70,19 @@ impl Story {
     }
 
     pub(crate) fn joins(&mut self, worker: u64, slots: u32) -> Vec<Action> {
-        self.when(Event::WorkerJoined { worker: WorkerId(worker), slots })
+        self.joins_class(worker, slots, 0)
+    }
+
+    pub(crate) fn joins_class(&mut self, worker: u64, slots: u32, class: u64) -> Vec<Action> {
+        self.when(Event::WorkerJoined { worker: WorkerId(worker), slots, class: ClassId(class) })
+    }
+
+    pub(crate) fn classed(&mut self, worker: u64, class: u64) -> Vec<Action> {
+        self.when(Event::WorkerClassed { worker: WorkerId(worker), class: ClassId(class) })
+    }
+
+    pub(crate) fn limited(&mut self, job: u64, classes: &[u64]) -> Vec<Action> {
+        self.when(Event::JobLimited { job: JobId(job), classes: those(classes) })
     }
 
     /// A worker is lost, and what ran there may be the reason.

@@ -1,6 +1,6 @@
 //! The scheduler against the naive model: any events in any order, sensible or not.
 
-use poolmap_scheduler::{BatchId, Config, Event, Halt, JobId, JobOptions, Time, WorkerId};
+use poolmap_scheduler::{BatchId, ClassId, Classes, Config, Event, Halt, JobId, JobOptions, Time, WorkerId};
 use proptest::prelude::*;
 
 use crate::checked::Checked;
@@ -36,6 +36,15 @@ fn batch() -> impl Strategy<Value = BatchId> {
     (0..40_u64).prop_map(BatchId)
 }
 
+fn class() -> impl Strategy<Value = ClassId> {
+    (0..3_u64).prop_map(ClassId)
+}
+
+fn classes() -> impl Strategy<Value = Classes> {
+    let some = prop::collection::btree_set(class(), 0..3).prop_map(Classes::from_iter);
+    prop_oneof![2 => Just(Classes::All), 1 => some]
+}
+
 fn options() -> impl Strategy<Value = JobOptions> {
     let halt = prop_oneof![
         4 => Just(Halt::Never),
@@ -43,8 +52,16 @@ fn options() -> impl Strategy<Value = JobOptions> {
         1 => (1..100_u8).prop_map(|percent| Halt::AfterShare { percent }),
     ];
     let retries = (0..=2_u32, prop_oneof![Just(0), 0..40_000_000_u64]);
-    (-1..=1, 1..=3_u32, prop::option::of(1..=5_u32), retries, halt, any::<bool>()).prop_map(
-        |(priority, crash_limit, max_tasks_per_child, (retries, retry_delay_ns), halt, speculate)| {
+    (-1..=1, 1..=3_u32, prop::option::of(1..=5_u32), retries, halt, any::<bool>(), classes()).prop_map(
+        |(
+            priority,
+            crash_limit,
+            max_tasks_per_child,
+            (retries, retry_delay_ns),
+            halt,
+            speculate,
+            classes,
+        )| {
             JobOptions {
                 priority,
                 crash_limit,
@@ -53,6 +70,7 @@ fn options() -> impl Strategy<Value = JobOptions> {
                 retry_delay_ns,
                 halt,
                 speculate,
+                classes,
             }
         },
     )
@@ -69,7 +87,10 @@ fn request() -> impl Strategy<Value = Event> {
             Event::TasksCancelled { job, first, count, kills_running }
         }),
         2 => (job(), any::<bool>()).prop_map(|(job, held)| Event::JobHeld { job, held }),
-        3 => (worker(), 1..=3_u32).prop_map(|(worker, slots)| Event::WorkerJoined { worker, slots }),
+        1 => (job(), classes()).prop_map(|(job, classes)| Event::JobLimited { job, classes }),
+        3 => (worker(), 1..=3_u32, class())
+            .prop_map(|(worker, slots, class)| Event::WorkerJoined { worker, slots, class }),
+        1 => (worker(), class()).prop_map(|(worker, class)| Event::WorkerClassed { worker, class }),
         1 => worker().prop_map(|worker| Event::WorkerDraining { worker }),
         2 => (worker(), any::<bool>())
             .prop_map(|(worker, is_blamed)| Event::WorkerLeft { worker, is_blamed }),

@@ -214,6 +214,10 @@ impl Cluster {
     fn told(&mut self, event: Event) {
         match event {
             Event::JobHeld { held: true, .. } => self.seen.note("holds"),
+            Event::JobLimited { .. } => self.seen.note("jobs limited"),
+            Event::WorkerClassed { worker, .. } if self.nodes.contains_key(&worker) => {
+                self.seen.note("workers classed");
+            }
             Event::JobCancelled { job, kills_running }
                 if self.checked.scheduler.task_counts(job).is_some_and(|counts| counts.running > 0) =>
             {

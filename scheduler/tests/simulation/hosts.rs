@@ -48,12 +48,12 @@ impl Cluster {
     pub(crate) fn join(&mut self, nature: Nature) {
         self.workers += 1;
         let id = WorkerId(self.workers);
-        let slots = nature.slots;
+        let (slots, class) = (nature.slots, nature.class);
         if nature.slowness > 1 {
             self.seen.note("slow workers");
         }
         self.nodes.insert(id, Node::new(id, nature));
-        self.say(id, Event::WorkerJoined { worker: id, slots });
+        self.say(id, Event::WorkerJoined { worker: id, slots, class });
     }
 
     pub(crate) fn order(&mut self, id: WorkerId, action: &Action) {

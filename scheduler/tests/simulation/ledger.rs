@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use poolmap_scheduler::{BatchId, Event, Halt, JobId, JobOptions, TaskCounts, WorkerId};
+use poolmap_scheduler::{BatchId, ClassId, Classes, Event, Halt, JobId, JobOptions, TaskCounts, WorkerId};
 
 use crate::records::{Batch, Job, Place, Task, Told, Worker, is_plain};
 
@@ -40,10 +40,12 @@ impl Ledger {
             Event::JobClosed { job } => self.close(job),
             Event::JobCancelled { job, kills_running } => self.cancel(job, kills_running),
             Event::TasksCancelled { job, first, count, kills_running } => {
-                self.withdraw(job, first, count, kills_running)
+                self.cancel_tasks(job, first, count, kills_running)
             }
             Event::JobHeld { job, held } => self.jobs.get_mut(&job).map(|job| job.is_held = held),
-            Event::WorkerJoined { worker, slots } => self.join(worker, slots),
+            Event::JobLimited { job, ref classes } => self.limit(job, classes),
+            Event::WorkerJoined { worker, slots, class } => self.join(worker, slots, class),
+            Event::WorkerClassed { worker, class } => self.class(worker, class),
             Event::WorkerDraining { worker } => self.drain(worker),
             Event::WorkerLeft { worker, is_blamed } => self.leave(worker, is_blamed),
             Event::Begun { worker, batch } => self.begin(worker, batch),
@@ -109,7 +111,7 @@ impl Ledger {
         Some(())
     }
 
-    fn withdraw(&mut self, id: JobId, first: u64, count: u64, kills: bool) -> Option<()> {
+    fn cancel_tasks(&mut self, id: JobId, first: u64, count: u64, kills: bool) -> Option<()> {
         let end = first.saturating_add(count);
         let job = self.jobs.get_mut(&id).filter(|job| !job.is_cancelled && first < end)?;
         for index in first..end.min(job.tasks.len() as u64) {
@@ -137,11 +139,42 @@ impl Ledger {
         self.told.extend(in_flight.map(|(&batch, _)| Told::Stop { batch }));
     }
 
-    fn join(&mut self, id: WorkerId, slots: u32) -> Option<()> {
+    fn limit(&mut self, id: JobId, classes: &Classes) -> Option<()> {
+        self.jobs.get_mut(&id)?.options.classes = classes.clone();
+        self.withdraw(|batch| batch.job == id && !batch.is_void);
+        Some(())
+    }
+
+    fn class(&mut self, id: WorkerId, class: ClassId) -> Option<()> {
+        self.workers.get_mut(&id)?.class = class;
+        self.withdraw(|batch| batch.worker == id);
+        Some(())
+    }
+
+    pub(crate) fn may_run(&self, batch: &Batch) -> bool {
+        let job = self.jobs.get(&batch.job);
+        job.is_none_or(|job| job.options.classes.include(self.workers[&batch.worker].class))
+    }
+
+    /// Ends those of some batches that are where they may not be.
+    fn withdraw(&mut self, which: impl Fn(&Batch) -> bool) {
+        let stray = self.batches.iter().filter(|(_, batch)| which(batch) && !self.may_run(batch));
+        let stray: Vec<_> = stray.map(|(&id, batch)| (id, batch.clone())).collect();
+        for (id, batch) in stray.into_iter().rev() {
+            self.told.push(Told::Stop { batch: id });
+            for index in batch.indexes(batch.done) {
+                *self.causes.entry((batch.job, index)).or_default() += 1;
+            }
+            let twin = self.batches[&id].twin;
+            self.lose(id, &Batch { twin, ..batch.clone() }, batch.has_begun.then_some(End::Lost));
+        }
+    }
+
+    fn join(&mut self, id: WorkerId, slots: u32, class: ClassId) -> Option<()> {
         if self.workers.contains_key(&id) {
             return None;
         }
-        self.workers.insert(id, Worker { slots, is_draining: false });
+        self.workers.insert(id, Worker { slots, class, is_draining: false });
         Some(())
     }
 

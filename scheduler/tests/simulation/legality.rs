@@ -35,7 +35,9 @@ impl Ledger {
                 assert!((1..=asked.length - asked.done).contains(&count), "asks for {count} of {asked:?}");
             }
             Action::Stop { worker, batch } => {
-                self.known(worker, batch).expect("only batches in flight are stopped");
+                // One that is where it may not be is over at once; which are stopped is told beforehand.
+                let is_with_another = self.batches.get(&batch).is_some_and(|batch| batch.worker != worker);
+                assert!(!is_with_another, "{batch:?} is not with {worker:?}");
             }
             _ => {}
         }
@@ -46,6 +48,7 @@ impl Ledger {
         let held: Vec<_> = self.batches.values().filter(|batch| batch.worker == new.worker).collect();
         let room = worker.slots * capacity_factor;
         assert!(held.len() < room as usize, "{:?} holds {} batches", new.worker, held.len());
+        assert!(self.may_run(new), "no task goes to a worker that may not run it");
         assert!(!worker.is_draining, "a draining worker gets nothing");
         assert!(!held.iter().any(|batch| self.is_alone(batch)), "nothing joins a task that runs alone");
         assert!(held.is_empty() || !self.is_alone(new), "an evicted task joins nothing");
@@ -86,7 +89,9 @@ impl Ledger {
     fn nobody_more_urgent_waits(&self, batch: &Batch) {
         let priority = self.jobs[&batch.job].options.priority;
         for (id, other) in &self.jobs {
-            let waits = other.ready > 0 && !other.is_held && other.options.priority > priority;
+            let class = self.workers[&batch.worker].class;
+            let is_ready = other.ready > 0 && !other.is_held && other.options.classes.include(class);
+            let waits = is_ready && other.options.priority > priority;
             assert!(!waits, "{batch:?} before the more urgent {id:?}");
         }
     }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use poolmap_scheduler::{Config, Event, JobId, JobOptions};
+use poolmap_scheduler::{ClassId, Config, Event, JobId, JobOptions};
 
 use crate::cluster::{Cluster, Happening, Work};
 use crate::node::Nature;
@@ -18,7 +18,7 @@ const JOB: JobId = JobId(1);
 const CHUNK: usize = 1_000;
 
 fn host(slots: u32) -> Nature {
-    Nature { slots, delay_ns: 90 * US, slowness: 1, flush_ns: MS }
+    Nature { slots, class: ClassId(0), delay_ns: 90 * US, slowness: 1, flush_ns: MS }
 }
 
 /// The least possible time over the time taken.

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use poolmap_scheduler::{BatchId, Event, JobId, WorkerId};
+use poolmap_scheduler::{BatchId, ClassId, Event, JobId, WorkerId};
 
 /// What a worker is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Nature {
     pub(crate) slots: u32,
+    /// Which jobs it may run.
+    pub(crate) class: ClassId,
     /// One way of its connection.
     pub(crate) delay_ns: u64,
     /// How many times longer than elsewhere a task takes here.

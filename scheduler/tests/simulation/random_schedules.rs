@@ -1,6 +1,6 @@
 //! Thousands of random clusters, each from its seed.
 
-use poolmap_scheduler::{Config, Event, Halt, JobId, JobOptions};
+use poolmap_scheduler::{ClassId, Classes, Config, Event, Halt, JobId, JobOptions, WorkerId};
 
 use crate::cluster::{Cluster, Happening, Work};
 use crate::faults::Seen;
@@ -14,7 +14,7 @@ const SEEDS: u64 = 2_000;
 const KEPT: [u64; 2] = [2_437, 6_234];
 
 /// What must have happened at least once among all schedules.
-const MUST_BE_SEEN: [&str; 43] = [
+const MUST_BE_SEEN: [&str; 45] = [
     "attempts failed",
     "attempts repeated",
     "asked in vain",
@@ -40,6 +40,7 @@ const MUST_BE_SEEN: [&str; 43] = [
     "holds",
     "jobs done",
     "jobs halted",
+    "jobs limited",
     "messages dropped",
     "questions",
     "ranges cancelled",
@@ -53,6 +54,7 @@ const MUST_BE_SEEN: [&str; 43] = [
     "tasks failed for good",
     "tasks stopped",
     "wake-ups",
+    "workers classed",
     "workers crashed",
     "workers given up",
     "workers killed by tasks",
@@ -123,14 +125,16 @@ fn run_seed(seed: u64) -> Seen {
     let mut rng = Rng::new(seed);
     let mut cluster = Cluster::new(Config::default(), Rng::new(!seed));
     let is_calm = rng.percent(30);
+    let mut limits = Limits::new(seed);
     for _ in 0..rng.within(1, 5) {
         let at = rng.below(20 * MS);
-        let nature = nature(&mut rng);
+        let nature = nature(&mut rng, &mut limits);
         cluster.plan(at, Happening::Joins(nature));
     }
     for number in 1..=rng.within(1, 4) {
-        plan_job(&mut cluster, &mut rng, JobId(number), is_calm);
+        plan_job(&mut cluster, &mut rng, &mut limits, JobId(number), is_calm);
     }
+    limits.plan_classes(&mut cluster);
     if !is_calm {
         plan_trouble(&mut cluster, &mut rng);
     }
@@ -139,8 +143,53 @@ fn run_seed(seed: u64) -> Seen {
     cluster.seen
 }
 
-fn nature(rng: &mut Rng) -> Nature {
+/// Which workers may run which jobs. Random numbers of their own leave all else of a seed as it is.
+struct Limits {
+    rng: Rng,
+    classes: u64,
+}
+
+impl Limits {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0xC1A5);
+        let classes = if rng.percent(50) { 1 } else { 3 };
+        Self { rng, classes }
+    }
+
+    fn class(&mut self) -> ClassId {
+        ClassId(self.rng.below(self.classes))
+    }
+
+    fn classes(&mut self) -> Classes {
+        if self.classes == 1 || self.rng.percent(40) {
+            return Classes::All;
+        }
+        (0..self.rng.below(3)).map(|_| self.class()).collect()
+    }
+
+    /// Changes of a job's limits; in the end it may run everywhere.
+    fn plan_limits(&mut self, cluster: &mut Cluster, job: JobId) {
+        if self.classes == 1 {
+            return;
+        }
+        for _ in 0..self.rng.below(3) {
+            let (at, classes) = (self.rng.below(400 * MS), self.classes());
+            cluster.plan(at, Happening::Told(Event::JobLimited { job, classes }));
+        }
+        cluster.plan(400 * MS, Happening::Told(Event::JobLimited { job, classes: Classes::All }));
+    }
+
+    fn plan_classes(&mut self, cluster: &mut Cluster) {
+        for _ in 0..self.rng.below(2 * self.classes - 1) {
+            let (worker, class) = (WorkerId(self.rng.within(1, 6)), self.class());
+            cluster.plan(self.rng.below(400 * MS), Happening::Told(Event::WorkerClassed { worker, class }));
+        }
+    }
+}
+
+fn nature(rng: &mut Rng, limits: &mut Limits) -> Nature {
     Nature {
+        class: limits.class(),
         slots: rng.within(1, 4) as u32,
         delay_ns: [20_000, 100_000, MS, 10 * MS][rng.below(4) as usize],
         slowness: [1, 1, 1, 5][rng.below(4) as usize],
@@ -148,8 +197,9 @@ fn nature(rng: &mut Rng) -> Nature {
     }
 }
 
-fn plan_job(cluster: &mut Cluster, rng: &mut Rng, job: JobId, is_calm: bool) {
-    let options = options(rng, is_calm);
+fn plan_job(cluster: &mut Cluster, rng: &mut Rng, limits: &mut Limits, job: JobId, is_calm: bool) {
+    let options = JobOptions { classes: limits.classes(), ..options(rng, is_calm) };
+    limits.plan_limits(cluster, job);
     let mut at = rng.below(100 * MS);
     cluster.plan(at, Happening::Told(Event::JobSubmitted { job, options }));
     let mut durations_ns = Vec::new();
@@ -194,6 +244,7 @@ fn options(rng: &mut Rng, is_calm: bool) -> JobOptions {
         retry_delay_ns: [0, MS, 50 * MS][rng.below(3) as usize],
         halt,
         speculate: rng.percent(40),
+        classes: Classes::All,
     }
 }
 

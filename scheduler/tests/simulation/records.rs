@@ -1,6 +1,6 @@
 //! What the ledger writes down of tasks, jobs, batches and workers.
 
-use poolmap_scheduler::{BatchId, JobId, JobOptions, TaskCounts, WorkerId};
+use poolmap_scheduler::{BatchId, ClassId, JobId, JobOptions, TaskCounts, WorkerId};
 
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,7 @@ impl Batch {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Worker {
     pub(crate) slots: u32,
+    pub(crate) class: ClassId,
     pub(crate) is_draining: bool,
 }
 

@@ -14,6 +14,16 @@ fn the_page_of_run() {
 }
 
 #[test]
+fn the_page_of_coordinator() {
+    insta::assert_snapshot!("coordinator", poolmap("coordinator --help").run().succeeds().stdout());
+}
+
+#[test]
+fn the_page_of_worker() {
+    insta::assert_snapshot!("worker", poolmap("worker --help").run().succeeds().stdout());
+}
+
+#[test]
 fn the_page_of_cpus() {
     insta::assert_snapshot!("cpus", poolmap("cpus --help").run().succeeds().stdout());
 }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 pub use self::native::CHILD_ARGUMENT;
 pub(crate) use self::native::ThreadLauncher;
 use self::python::Interpreter;
+pub use self::python::usual_python;
 use crate::child::{Child, Exit};
 use crate::job::{Functions, Job, TaskTime};
 use crate::runtime::native::Registry;
@@ -52,6 +53,8 @@ pub(crate) struct Ground {
     /// Slots of the worker.
     pub(crate) slots: usize,
     pub(crate) registry: Registry,
+    /// Interpreter for jobs that do not name one.
+    pub(crate) python: String,
     /// Variables that children get unless their job sets them.
     pub(crate) environment: Vec<EnvironmentVariable>,
     pub(crate) runner_files: RunnerFiles,

@@ -66,7 +66,7 @@ impl Interpreter {
         ground: &Ground,
     ) -> Result<Self, LaunchError> {
         Ok(Self {
-            program: interpreter_name(options),
+            program: if options.python.is_empty() { &ground.python } else { &options.python }.clone(),
             executable: OnceLock::new(),
             files: ground.runner_files.clone(),
             environment: super::environment(options)?,
@@ -225,14 +225,19 @@ pub(crate) fn function_body(function: &PythonFunction, details: bool) -> Result<
     Ok(serde_json::to_vec(&body).map_err(io::Error::other)?.into())
 }
 
-/// The interpreter to start: the one asked for, that of the active virtual environment, or `python3`.
-fn interpreter_name(options: &ChildOptions) -> String {
-    if !options.python.is_empty() {
-        return options.python.clone();
+/// The interpreter that is started where nobody names one: this worker's own, that of the active virtual environment, or
+/// `python3`.
+#[must_use]
+pub fn usual_python(own: Option<&str>) -> String {
+    let environment = || std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
+    let in_environment =
+        || environment().map(|folder| folder.join("bin/python")).filter(|path| path.exists());
+    match own {
+        Some(own) => own.to_owned(),
+        None => {
+            in_environment().map_or_else(|| "python3".to_owned(), |path| path.to_string_lossy().into_owned())
+        }
     }
-    let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
-    let in_environment = environment.map(|folder| folder.join("bin/python")).filter(|path| path.exists());
-    in_environment.map_or_else(|| "python3".to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 fn path_string(path: &Path) -> io::Result<String> {

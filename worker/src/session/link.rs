@@ -86,7 +86,7 @@ impl Link {
         if let Ok(opened) = line.open(0) {
             let _broken = lease.send(opened);
         }
-        let link = Self {
+        let new = Self {
             dialer,
             line,
             reports: Some(reports.clone()),
@@ -98,7 +98,7 @@ impl Link {
             patience,
             last_heard: Instant::now(),
         };
-        (link, reports)
+        (new, reports)
     }
 
     /// How often the coordinator wants to hear something, and says something.

@@ -180,6 +180,7 @@ mod tests {
         let ground = Ground {
             slots: 1,
             registry: Registry::new(),
+            python: String::new(),
             environment: Vec::new(),
             runner_files: RunnerFiles::write(None).ok()?,
             stderr: Stderr::new(std::io::sink(), tasks.clone()),

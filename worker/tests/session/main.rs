@@ -10,8 +10,10 @@
 mod deaths;
 mod ending;
 mod hostile;
+mod leaving;
 mod model;
 mod pickled;
+mod reconnecting;
 mod recycling;
 mod running;
 mod taking_back;

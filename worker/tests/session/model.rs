@@ -92,9 +92,11 @@ pub(crate) struct Session {
     messages: Option<mpsc::Sender<Result<CoordinatorMessage, Status>>>,
     reports: Streaming<WorkerMessage>,
     worker: JoinHandle<Result<(), WorkerError>>,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     last_batch: u64,
     pub(crate) heartbeats: u64,
+    /// It has said that it is about to leave.
+    pub(crate) is_draining: bool,
     pub(crate) told: BTreeMap<u64, Told>,
     /// Reasons why jobs were rejected.
     pub(crate) rejected: BTreeMap<u64, String>,
@@ -103,6 +105,11 @@ pub(crate) struct Session {
 impl Session {
     /// Starts a worker.
     pub(crate) async fn start(slots: u32) -> Self {
+        Self::with(config(slots)).await
+    }
+
+    /// Starts a worker that is told this.
+    pub(crate) async fn with(config: Config) -> Self {
         let (attached, mut streams) = mpsc::channel(1);
         let (messages, inbox) = mpsc::channel(64);
         let welcome = Welcome { worker_id: 1, heartbeat_interval_ms: 20, ..Welcome::default() };
@@ -112,16 +119,6 @@ impl Session {
             .unwrap();
         let model = Model { attached, inbox: std::sync::Mutex::new(Some(inbox)) };
         let transport = Transport::in_process(WorkersServer::new(model).max_decoding_message_size(1 << 30));
-        let registry = Registry::new()
-            .function("double", |x: i64| 2 * x)
-            .function("thread", || format!("{:?}", std::thread::current().name()));
-        let slots = NonZeroU32::new(slots).unwrap();
-        let config = Config {
-            host: "here".to_owned(),
-            labels: vec!["blue".to_owned()],
-            drain_timeout: Duration::ZERO,
-            ..Config::new("under test".to_owned(), slots, registry)
-        };
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = tokio::spawn(poolmap_worker::run(config, transport.into(), async {
             let _dropped = stopped.await;
@@ -134,9 +131,10 @@ impl Session {
             messages: Some(messages),
             reports,
             worker,
-            stop,
+            stop: Some(stop),
             last_batch: 0,
             heartbeats: 0,
+            is_draining: false,
             told: BTreeMap::new(),
             rejected: BTreeMap::new(),
         }
@@ -240,7 +238,12 @@ impl Session {
     }
 
     pub(crate) async fn listen(&mut self) {
-        let message = soon(self.reports.message()).await.unwrap().unwrap();
+        assert!(self.hear().await, "the worker has left");
+    }
+
+    /// Listens to the next message; whether there was one, or the worker has ended its stream.
+    async fn hear(&mut self) -> bool {
+        let Some(message) = soon(self.reports.message()).await.unwrap() else { return false };
         match message.kind.clone().unwrap() {
             Report::Begun(begun) => self.of(begun.batch_id).begun = true,
             Report::Outcomes(ended) => {
@@ -257,8 +260,19 @@ impl Session {
             }
             Report::Evicted(evicted) => panic!("memory is short where the tests run: {evicted:?}"),
             Report::Heartbeat(_) => self.heartbeats += 1,
-            Report::Hello(_) | Report::Draining(_) => panic!("not now: {message:?}"),
+            Report::Draining(_) => self.is_draining = true,
+            Report::Hello(_) => panic!("not now: {message:?}"),
         }
+        true
+    }
+
+    /// Listens until the worker leaves; returns what it has told of its batches.
+    pub(crate) async fn left(mut self) -> BTreeMap<u64, Told> {
+        while self.hear().await {}
+        assert!(self.is_draining, "a worker says that it is about to leave");
+        drop(self.messages);
+        soon(self.worker).await.unwrap().unwrap();
+        self.told
     }
 
     fn of(&mut self, batch_id: u64) -> &mut Told {
@@ -266,9 +280,20 @@ impl Session {
     }
 
     /// Ends the stream with a reason; returns what the worker says of it.
-    pub(crate) async fn refused_with(self, reason: &str) -> String {
-        soon(self.messages.unwrap().send(Err(Status::failed_precondition(reason)))).await.unwrap();
+    pub(crate) async fn refused_with(mut self, reason: &str) -> String {
+        let messages = self.messages.take().unwrap();
+        soon(messages.send(Err(Status::failed_precondition(reason)))).await.unwrap();
+        self.fails().await
+    }
+
+    /// Waits until the worker has failed; returns what it says of it.
+    pub(crate) async fn fails(self) -> String {
         soon(self.worker).await.unwrap().unwrap_err().to_string()
+    }
+
+    /// Tells the worker to stop.
+    pub(crate) fn tell_to_stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
     }
 
     /// Hangs up and waits for the worker to end.
@@ -278,10 +303,19 @@ impl Session {
     }
 
     /// Tells the worker to stop and waits until it has.
-    pub(crate) async fn stop(self) {
-        self.stop.send(()).unwrap();
-        soon(self.worker).await.unwrap().unwrap();
+    pub(crate) async fn stop(mut self) {
+        self.tell_to_stop();
+        self.left().await;
     }
+}
+
+/// What a worker is told that stops at once when it is to stop.
+pub(crate) fn config(slots: u32) -> Config {
+    let registry = Registry::new()
+        .function("double", |x: i64| 2 * x)
+        .function("thread", || format!("{:?}", std::thread::current().name()));
+    let slots = NonZeroU32::new(slots).unwrap();
+    Config { drain_timeout: Duration::ZERO, ..Config::new("under test".to_owned(), slots, registry) }
 }
 
 /// A job of a function of `tasks.py`.

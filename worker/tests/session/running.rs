@@ -4,7 +4,9 @@ use poolmap_proto::PROTOCOL_VERSION;
 use poolmap_proto::v1::coordinator_message::Kind;
 use poolmap_proto::v1::{Backend, ChildOptions, JobStarted};
 
-use crate::model::{Session, Yard, python_job};
+use poolmap_worker::Config;
+
+use crate::model::{Session, Yard, config, python_job};
 
 fn options() -> ChildOptions {
     ChildOptions::default()
@@ -12,10 +14,19 @@ fn options() -> ChildOptions {
 
 #[tokio::test]
 async fn a_worker_says_who_it_is() {
-    let session = Session::start(3).await;
+    let config = Config {
+        host: "here".to_owned(),
+        cpus: 4,
+        python_version: "3.13.1".to_owned(),
+        labels: vec!["blue".to_owned(), "large".to_owned()],
+        ..config(3)
+    };
+    let session = Session::with(config).await;
     let hello = &session.hello;
     assert_eq!((hello.protocol, hello.slots, hello.process_id), (PROTOCOL_VERSION, 3, std::process::id()));
     assert_eq!((hello.name.as_str(), hello.version.as_str()), ("under test", env!("CARGO_PKG_VERSION")));
+    assert_eq!((hello.host.as_str(), hello.cpus, hello.python_version.as_str()), ("here", 4, "3.13.1"));
+    assert_eq!((hello.labels.join(" "), hello.resume.as_ref()), ("blue large".to_owned(), None));
     session.hang_up().await;
 }
 

@@ -1,10 +1,10 @@
-"""A lane: the tasks of an executor that share one set of options. To the pool it is one job that stays open."""
+"""A track: the tasks of an executor that share one set of options. To the pool it is one job that stays open."""
 
 from ._calls import Calls
 from ._future import Future
 
 
-class Lane:
+class Track:
     """Appends calls to a job."""
 
     def __init__(self, job):
@@ -24,7 +24,7 @@ class Lane:
             future._index = self._job.submit_payload(payload, future)
         else:
             future._index = self._job.submit(function, number, arguments, keywords, future)
-        future._lane = self
+        future._track = self
         return future
 
     def results(self, function, is_ordered=True):

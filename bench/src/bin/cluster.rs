@@ -1,0 +1,325 @@
+//! What a cluster costs: `cargo run --release -p poolmap-bench --bin cluster`.
+//!
+//! Prints a table in Markdown, for `bench/README.md`. The binaries that are measured are those beside this program. All
+//! traffic is on the loopback of this machine, over TLS.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+use poolmap_client::{Client, JobSpec};
+use poolmap_proto::PROTOCOL_VERSION;
+use poolmap_proto::access::{Access, Role};
+use poolmap_proto::transport::Route;
+use poolmap_proto::v1::coordinator_message::Kind;
+use poolmap_proto::v1::worker_message::Kind as Report;
+use poolmap_proto::v1::workers_client::WorkersClient;
+use poolmap_proto::v1::{
+    BatchOutcomes, Function, Heartbeat, Hello, NativeFunction, OutcomeRun, WorkerMessage, function,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+const TUPLES: usize = 1_000_000;
+const IDLE_WORKERS: usize = 1_000;
+/// Time for which the coordinator of idle workers is watched.
+const WATCHED: Duration = Duration::from_secs(20);
+
+#[derive(Parser)]
+struct Args {
+    /// Runs of which the median is told
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Workers that idle
+    #[arg(long, default_value_t = IDLE_WORKERS)]
+    workers: usize,
+}
+
+/// Where things are.
+struct Bench {
+    args: Args,
+    poolmap: PathBuf,
+    native: PathBuf,
+    scratch: tempfile::TempDir,
+}
+
+/// A process that is killed when this is dropped.
+struct Service(Child);
+
+fn main() -> Result<()> {
+    let this = std::env::current_exe()?;
+    let bench = Bench {
+        args: Args::parse(),
+        poolmap: this.with_file_name("poolmap"),
+        native: this.with_file_name("poolmap-example-native"),
+        scratch: tempfile::tempdir()?,
+    };
+    let mut table = String::from("| work | goal | measured |\n|---|---|---|\n");
+    bench.tuples(&mut table)?;
+    bench.killed_worker(&mut table)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(bench.idle_workers(&mut table))?;
+    io::stdout().write_all(table.as_bytes())?;
+    Ok(())
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Starts a coordinator in a folder of its own.
+    fn coordinator(&self, folder: &str, words: &str) -> Result<Service> {
+        let mut command = Command::new(&self.poolmap);
+        command.args(["coordinator", "--listen", "127.0.0.1:0", "--folder"]).arg(self.path(folder));
+        command.args(words.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut service = Service(command.spawn().context("starting a coordinator")?);
+        let mut line = String::new();
+        BufReader::new(service.0.stdout.as_mut().context("it has no stdout")?).read_line(&mut line)?;
+        ensure!(!line.is_empty(), "the coordinator ended");
+        Ok(service)
+    }
+
+    fn worker(&self, program: &Path, folder: &str, words: &str) -> Result<Service> {
+        let mut command = Command::new(program);
+        command.args(["worker", "--slots", "1", "--access"]).arg(self.path(folder).join("worker.access"));
+        let child = command.args(words.split_whitespace()).stderr(Stdio::null()).spawn();
+        Ok(Service(child.context("starting a worker")?))
+    }
+
+    fn client(&self, program: &Path, folder: &str, words: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("POOLMAP_ACCESS", self.path(folder).join("client.access"));
+        command.args(words.split_whitespace());
+        command
+    }
+
+    /// Waits until so many workers have joined.
+    fn joined(&self, folder: &str, count: usize) -> Result<()> {
+        loop {
+            let output = self.client(&self.poolmap, folder, "workers --json").output()?;
+            if output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() >= count {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn tuples(&self, table: &mut String) -> Result<()> {
+        let input = self.path("tuples.jsonl");
+        let lines: Vec<_> = (0..TUPLES).map(|i| format!("[{i},{},{}]\n", i + 1, i + 2)).collect();
+        fs::write(&input, lines.concat())?;
+        let folder = "tuples";
+        let _coordinator = self.coordinator(folder, "")?;
+        let _workers =
+            [self.worker(&self.native, folder, "--name a")?, self.worker(&self.native, folder, "--name b")?];
+        self.joined(folder, 2)?;
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        for _ in 0..self.args.runs {
+            here.push(self.timed(&input, folder, "run --workers 2 -j1 --backend process native:do_work")?);
+            there.push(self.timed(&input, folder, "submit native:do_work")?);
+        }
+        let ratios = here.iter().zip(&there).map(|(here, there)| here / there).collect();
+        writeln!(
+            table,
+            "| {TUPLES} tuples of a Rust function: `submit`, a coordinator and two workers over TLS, beside `run --workers 2` | ≥ 0.8 × | {:.2} × ({:.0} tasks/s) |",
+            median(ratios),
+            TUPLES as f64 / median(there),
+        )?;
+        Ok(())
+    }
+
+    /// Seconds of a whole command.
+    fn timed(&self, input: &Path, folder: &str, words: &str) -> Result<f64> {
+        let out = self.path("out.jsonl");
+        let begun = Instant::now();
+        let status = self.client(&self.native, folder, words).arg(input).arg("-o").arg(&out).status()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        ensure!(status.success(), "{words}: {status}");
+        let results = fs::read_to_string(&out)?.lines().count();
+        ensure!(results == TUPLES, "{results} results");
+        Ok(seconds)
+    }
+
+    /// How soon tasks of a worker that is killed begin elsewhere.
+    fn killed_worker(&self, table: &mut String) -> Result<()> {
+        let folder = "killed";
+        let _coordinator = self.coordinator(folder, "")?;
+        let input = self.path("sleeps.jsonl");
+        let trace = self.path("trace");
+        let source = format!(
+            "import os, time\ndef work(task):\n    with open({:?}, 'a') as trace: print(task, os.environ['POOLMAP_ATTEMPT'], time.time(), file=trace)\n    time.sleep(0.2 if os.environ['POOLMAP_ATTEMPT'] == '1' else 0)\n",
+            trace.display().to_string()
+        );
+        fs::write(self.path("sleeps.py"), source)?;
+        fs::write(&input, (0..400).map(|task| format!("[{task}]\n")).collect::<Vec<_>>().concat())?;
+        let _stays = self.worker(&self.poolmap, folder, "--name stays")?;
+        let mut times = Vec::new();
+        for round in 0..self.args.runs {
+            let _old_trace = fs::remove_file(&trace);
+            let mut dies = self.worker(&self.poolmap, folder, &format!("--name dies-{round}"))?;
+            self.joined(folder, 2)?;
+            let mut command = self.client(&self.poolmap, folder, "submit --output value");
+            let function = format!("{}:work", self.path("sleeps.py").display());
+            let mut job = Service(command.arg(function).arg(&input).stdout(Stdio::null()).spawn()?);
+            while fs::read_to_string(&trace).unwrap_or_default().lines().count() < 6 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let killed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
+            dies.0.kill()?;
+            dies.0.wait()?;
+            times.push(again(&trace)? - killed);
+            kill(Pid::from_raw(job.0.id().cast_signed()), Signal::SIGINT)?;
+            job.0.wait()?;
+        }
+        let longest = times.iter().copied().fold(0.0, f64::max);
+        writeln!(
+            table,
+            "| from SIGKILL of a worker to its task running on another one | ≤ 1 s | median {:.2} s, longest {longest:.2} s |",
+            median(times),
+        )?;
+        Ok(())
+    }
+
+    /// What workers that have nothing to do cost their coordinator, and how soon a job reaches them all.
+    async fn idle_workers(&self, table: &mut String) -> Result<()> {
+        let folder = "idle";
+        let coordinator = self.coordinator(folder, "")?;
+        let access = |role: Role| Access::read(&self.path(folder).join(role.file_name()), role);
+        let route = Route::tls(&access(Role::Worker)?)?;
+        let (begun, mut beginnings) = mpsc::channel(self.args.workers);
+        for number in 0..self.args.workers {
+            attach(&route, number, begun.clone()).await?;
+        }
+        let id = coordinator.0.id();
+        let cpu = cpu_seconds(id)?;
+        tokio::time::sleep(WATCHED).await;
+        let share = (cpu_seconds(id)? - cpu) / WATCHED.as_secs_f64();
+        let resident = resident_bytes(id)?;
+        let client = Client::new(Route::tls(&access(Role::Client)?)?.connect().await?);
+        let mut times = Vec::new();
+        for _ in 0..self.args.runs {
+            let native = NativeFunction { name: "any".to_owned() };
+            let function = Some(Function { kind: Some(function::Kind::Native(native)) });
+            let submitted = Instant::now();
+            let job = client.submit(JobSpec { function, ..JobSpec::default() }).await?;
+            let mut tasks = job.add_tasks();
+            tasks.send((0..self.args.workers).map(|_| "[]").collect()).await?;
+            tasks.finish().await?;
+            let mut last = submitted;
+            for _ in 0..self.args.workers {
+                last = beginnings.recv().await.context("the workers are gone")?;
+            }
+            times.push((last - submitted).as_secs_f64() * 1e3);
+            let mut outcomes = job.outcomes();
+            while outcomes.next().await?.is_some() {}
+        }
+        let (workers, resident) = (self.args.workers, resident as f64 / 1e6);
+        writeln!(
+            table,
+            "| {workers} idle workers: memory of the coordinator | ≤ 150 MB | {resident:.0} MB |"
+        )?;
+        writeln!(
+            table,
+            "| {workers} idle workers: CPU time of the coordinator | ≤ 5 % of a core | {:.1} % |",
+            share * 100.0
+        )?;
+        writeln!(
+            table,
+            "| a job of {workers} tasks: from submitting it to the last of {workers} idle workers having one | ≤ 100 ms | {:.0} ms |",
+            median(times)
+        )?;
+        Ok(())
+    }
+}
+
+/// Attaches a worker of one slot that reports each task as done at once, and tells when it got one.
+async fn attach(route: &Route, number: usize, begun: mpsc::Sender<Instant>) -> Result<()> {
+    let mut stub = WorkersClient::new(route.connect().await?.into_service());
+    let (reports, outgoing) = mpsc::channel(16);
+    let say = move |kind: Report, received: u64| {
+        let reports = reports.clone();
+        async move { reports.send(WorkerMessage { received, kind: Some(kind) }).await }
+    };
+    let name = format!("idle-{number}");
+    let hello = Hello { protocol: PROTOCOL_VERSION, name, slots: 1, ..Hello::default() };
+    say(Report::Hello(hello), 0).await?;
+    let mut messages = stub.attach(ReceiverStream::new(outgoing)).await?.into_inner();
+    let welcome = messages.message().await?.and_then(|message| message.kind);
+    let Some(Kind::Welcome(welcome)) = welcome else { anyhow::bail!("no welcome but {welcome:?}") };
+    tokio::spawn(async move {
+        let mut heartbeat =
+            tokio::time::interval(Duration::from_millis(welcome.heartbeat_interval_ms.into()));
+        let mut received = 0;
+        loop {
+            tokio::select! {
+                _ = heartbeat.tick() => {
+                    if say(Report::Heartbeat(Heartbeat {}), received).await.is_err() { return; }
+                }
+                message = messages.message() => {
+                    let Ok(Some(message)) = message else { return };
+                    received += 1;
+                    let Some(Kind::Batch(batch)) = message.kind else { continue };
+                    let count = batch.tasks.map_or(0, |tasks| tasks.lengths.len());
+                    let run = OutcomeRun { lengths: vec![0; count], ..OutcomeRun::default() };
+                    for _ in 0..count {
+                        if begun.send(Instant::now()).await.is_err() { return; }
+                    }
+                    let ended = BatchOutcomes { batch_id: batch.batch_id, run: Some(run), busy_ns: 1_000_000 };
+                    if say(Report::Outcomes(ended), received).await.is_err() { return; }
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// When a task first ran a second time.
+fn again(trace: &Path) -> Result<f64> {
+    loop {
+        let text = fs::read_to_string(trace)?;
+        let second = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        for words in second {
+            if let [_, "2", time] = words[..] {
+                return Ok(time.parse()?);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// CPU time that a process has used.
+fn cpu_seconds(process: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("no such process")?;
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")?;
+    Ok(ticks as f64 / per_second as f64)
+}
+
+fn resident_bytes(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no such process")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}

@@ -1,0 +1,24 @@
+//! A coordinator, workers and clients as separate processes over TCP: who gets in, what becomes of who does not, and jobs.
+//!
+//! The words are those of the end-to-end tests; [`scene`] sets a cluster up and takes it down.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail where it stands"
+)]
+
+mod credentials;
+mod ends;
+mod hostile;
+mod jobs;
+#[path = "../end_to_end/language.rs"]
+#[expect(dead_code, reason = "these tests need fewer words")]
+mod language;
+#[path = "../end_to_end/processes.rs"]
+mod processes;
+#[path = "../end_to_end/programs.rs"]
+#[expect(dead_code, reason = "these tests need fewer words")]
+mod programs;
+mod scene;
+mod services;
