@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use poolmap_client::{ClientError, ShipError};
+use poolmap_local::LocalError;
 
 use crate::input::InputError;
 use crate::output::OutputError;
@@ -72,6 +73,12 @@ impl From<ClientError> for Failure {
             ClientError::Lost(_) | ClientError::JobClosed => Self::Lost(error.to_string()),
             ClientError::Refused(_) | ClientError::NotFound(_) => Self::Usage(error.to_string()),
         }
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        Self::System { doing: error.doing, source: error.source }
     }
 }
 

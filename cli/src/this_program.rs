@@ -1,15 +1,15 @@
 //! This program, started again to play another part.
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 
 use nix::unistd::Pid;
-use poolmap_worker::os;
+use poolmap_local::program;
 
 /// Its file may have been replaced since it was started; the kernel still knows it.
-const THIS_PROGRAM: &[u8] = b"/proc/self/exe";
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// Starts it with these arguments and standard streams, in a session of its own. Where it `dies_with_parent`, the parent is the
 /// thread that calls this.
@@ -18,22 +18,5 @@ pub(crate) fn start(
     streams: [BorrowedFd<'_>; 3],
     dies_with_parent: bool,
 ) -> io::Result<Pid> {
-    let words = std::iter::once("poolmap".into()).chain(words);
-    let arguments = words.map(|word| CString::new(word.into_vec())).collect::<Result<Vec<_>, _>>()?;
-    let variables = std::env::vars_os()
-        .map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='))
-        .map(CString::new);
-    let environment = variables.collect::<Result<Vec<_>, _>>()?;
-    let [stdin, stdout, stderr] = streams;
-    let spawn = os::Spawn {
-        program: &os::Program::find(THIS_PROGRAM, None)?,
-        arguments: &arguments,
-        environment: &environment,
-        directory: None,
-        descriptors: &[(stdin, 0), (stdout, 1), (stderr, 2)],
-        own_group: true,
-        own_session: true,
-        die_with_parent: dies_with_parent,
-    };
-    spawn.start().map_err(|error| error.error)
+    program::start(Path::new(THIS_PROGRAM), words, streams, dies_with_parent)
 }

@@ -1,6 +1,10 @@
 //! A job as a client sees it.
 
-use poolmap_proto::v1::{CancelRequest, JobStatus, PauseRequest, StatusRequest};
+use std::ops::Range;
+
+use poolmap_proto::v1::{
+    CancelRequest, CancelTasksRequest, JobStatus, PauseRequest, StatusRequest, TaskRange,
+};
 use tonic::Status;
 
 use crate::client::Client;
@@ -74,6 +78,21 @@ impl Job {
     async fn set_paused(&self, paused: bool) -> Result<(), ClientError> {
         let request = PauseRequest { job_id: self.id, paused };
         self.client.call(async || self.client.jobs.clone().pause(request).await).await?;
+        Ok(())
+    }
+
+    /// Cancels these tasks as far as they wait, and if `running` those that were handed out as well. Indexes that are not there
+    /// (yet) are ignored.
+    pub async fn cancel_tasks(
+        &self,
+        tasks: impl IntoIterator<Item = Range<u64>>,
+        running: bool,
+    ) -> Result<(), ClientError> {
+        let tasks = tasks
+            .into_iter()
+            .map(|range| TaskRange { first: range.start, count: range.end.saturating_sub(range.start) });
+        let request = CancelTasksRequest { job_id: self.id, tasks: tasks.collect(), running };
+        self.client.call(async || self.client.jobs.clone().cancel_tasks(request.clone()).await).await?;
         Ok(())
     }
 

@@ -27,8 +27,8 @@ mod tasks;
 pub use poolmap_proto::transport::{Transport, Unreachable};
 pub use poolmap_proto::v1::{
     Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, Halt,
-    JobEnd, JobSpec, JobStatus, NativeFunction, OutcomeRun, PythonFunction, ShippedFile, SourceFile,
-    WorkerState, WorkerStatus, function, halt,
+    JobEnd, JobSpec, JobStatus, NativeFunction, OutcomeRun, PickledCalls, PythonFunction, ShippedFile,
+    SourceFile, WorkerState, WorkerStatus, function, halt,
 };
 
 pub use crate::chunk::Chunk;

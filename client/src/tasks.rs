@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use futures_util::stream::{Stream, unfold};
-use poolmap_proto::v1::AddTasksRequest;
+use poolmap_proto::v1::{AddTasksRequest, FunctionList};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -24,6 +25,8 @@ const CHUNKS_AHEAD: usize = 4;
 pub struct TaskSender {
     job_id: u64,
     next_index: u64,
+    /// Not sent yet.
+    functions: FunctionList,
     queue: watch::Sender<Queue>,
 }
 
@@ -31,6 +34,8 @@ pub struct TaskSender {
 #[derive(Debug, Default)]
 struct Queue {
     requests: VecDeque<AddTasksRequest>,
+    /// Tasks that the coordinator has confirmed.
+    confirmed: u64,
     /// How many of them went over the present connection.
     sent: usize,
     /// Number of the present connection.
@@ -55,7 +60,12 @@ impl TaskSender {
     pub(crate) fn open(job_id: u64, client: &Client) -> Self {
         let (queue, _) = watch::channel(Queue::default());
         tokio::spawn(carry(client.jobs.clone(), queue.clone(), Patience::new(client.patience)));
-        Self { job_id, next_index: 0, queue }
+        Self { job_id, next_index: 0, functions: FunctionList::default(), queue }
+    }
+
+    /// Appends to the list of functions that pickled calls name; it travels with the next chunk. The first one has number 0.
+    pub fn add_functions(&mut self, functions: impl IntoIterator<Item = Bytes>) {
+        self.functions.functions.extend(functions);
     }
 
     /// Appends a chunk; waits while the coordinator's queue is full. This may be dropped while it waits: the chunk is then not sent.
@@ -64,6 +74,18 @@ impl TaskSender {
         self.push(Some(chunk), false).await?;
         self.next_index += count;
         Ok(())
+    }
+
+    /// Tasks that the coordinator has confirmed: those with a lower index can be cancelled.
+    #[must_use]
+    pub fn confirmed(&self) -> u64 {
+        self.queue.borrow().confirmed
+    }
+
+    /// Waits until the coordinator has confirmed more than so many tasks. May be dropped while it waits.
+    pub async fn confirms_more_than(&self, tasks: u64) {
+        let mut watched = self.queue.subscribe();
+        let _gone = watched.wait_for(|queue| queue.confirmed > tasks).await;
     }
 
     /// Says that no task follows; returns how many the job has.
@@ -84,7 +106,10 @@ impl TaskSender {
             return Err(ClientError::JobClosed);
         }
         let chunk = chunk.map(|chunk| chunk.into_message(self.next_index));
-        let request = AddTasksRequest { job_id: self.job_id, chunk, last };
+        let first = self.functions.first + self.functions.functions.len() as u64;
+        let new = std::mem::replace(&mut self.functions, FunctionList { first, functions: Vec::new() });
+        let functions = (!new.functions.is_empty()).then_some(new);
+        let request = AddTasksRequest { job_id: self.job_id, chunk, last, functions };
         self.queue.send_modify(|queue| queue.requests.push_back(request));
         Ok(())
     }
@@ -138,6 +163,7 @@ async fn connect(
         tasks = answer.tasks;
         queue.send_modify(|queue| {
             queue.requests.pop_front();
+            queue.confirmed = tasks;
             queue.sent = queue.sent.saturating_sub(1);
         });
     }

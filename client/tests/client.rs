@@ -356,3 +356,24 @@ async fn cancelled_tasks_are_told_by_their_number() {
     assert_eq!((run.first_index, run.cancelled), (0, 3));
     assert_eq!(soon(outcomes.next()).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn some_tasks_of_a_job_can_be_cancelled_while_it_goes_on() {
+    let (coordinator, client) = start();
+    let job = client.submit(spec("double")).await.unwrap();
+    let mut tasks = job.add_tasks();
+    tasks.send(numbers(0..5)).await.unwrap();
+    soon(tasks.confirms_more_than(4)).await;
+    assert_eq!(tasks.confirmed(), 5);
+    job.cancel_tasks([1..3, 90..95], false).await.unwrap();
+    attach_worker(&coordinator);
+    tasks.send(numbers(5..6)).await.unwrap();
+    tasks.finish().await.unwrap();
+    let (mut outcomes, mut cancelled, mut seen) = (job.outcomes(), Vec::new(), BTreeMap::new());
+    while let Some(run) = soon(outcomes.next()).await.unwrap() {
+        cancelled.extend(run.first_index..run.first_index + run.cancelled);
+        take(&run, &mut seen);
+    }
+    assert_eq!(cancelled, [1, 2]);
+    assert_eq!(seen.into_keys().collect::<Vec<_>>(), [0, 3, 4, 5]);
+}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use poolmap_proto::v1::{
-    Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, WorkerMessage, WorkerStatus,
+    FunctionList, Hello, JobSpec, JobStatus, OutcomesResponse, TaskChunk, TaskRange, WorkerMessage,
+    WorkerStatus,
 };
 use poolmap_scheduler::JobId;
 use tokio::sync::oneshot;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     /// Answered with the job's number of tasks once there is room for more.
     AddTasks {
         job: JobId,
+        functions: Option<FunctionList>,
         chunk: TaskChunk,
         reply: Reply<u64>,
     },
@@ -56,6 +58,13 @@ pub(crate) enum Command {
     },
     Cancel {
         job: JobId,
+        reply: Reply<()>,
+    },
+    /// Cancels some tasks.
+    CancelTasks {
+        job: JobId,
+        tasks: Vec<TaskRange>,
+        running: bool,
         reply: Reply<()>,
     },
     Pause {

@@ -128,7 +128,13 @@ impl Core {
         match command {
             Command::Submit { spec, files, reply } => self.submit(spec, files, reply),
             Command::Attach { job, role, reply } => self.attach(job, role, reply),
-            Command::AddTasks { job, chunk, reply } => self.add_tasks(job, chunk, reply),
+            Command::AddTasks { job, functions, chunk, reply } => {
+                self.add_functions(job, functions);
+                self.add_tasks(job, chunk, reply);
+            }
+            Command::CancelTasks { job, tasks, running, reply } => {
+                self.cancel_tasks(job, tasks, running, reply);
+            }
             Command::Close { job, reply } => self.close(job, reply),
             Command::Outcomes { job, position, reply } => self.outcomes(job, position, reply),
             Command::Confirm { job, cursor, has_end } => self.confirm(job, cursor, has_end),

@@ -11,6 +11,7 @@ use crate::chunks::Chunks;
 use crate::clock::Clock;
 use crate::command::{Outcomes, Presence, Reply, Role};
 use crate::files::Held;
+use crate::functions::Functions;
 use crate::log::{OutcomeLog, Part};
 use crate::outcomes;
 
@@ -21,6 +22,7 @@ pub(crate) struct Job {
     pub(crate) spec: JobSpec,
     /// The contents of its files, until it has ended.
     files: Held,
+    pub(crate) functions: Functions,
     pub(crate) chunks: Chunks,
     pub(crate) log: OutcomeLog,
     failed: u64,
@@ -65,6 +67,7 @@ impl Job {
         Self {
             spec,
             files,
+            functions: Functions::default(),
             chunks: Chunks::default(),
             log,
             failed: 0,

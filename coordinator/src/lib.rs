@@ -10,6 +10,7 @@ mod command;
 mod core;
 mod deadlines;
 mod files;
+mod functions;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poolmap_proto::v1::coordinator_message::Kind;
-use poolmap_proto::v1::{CoordinatorMessage, Heartbeat, Hello, JobEnded, Resumption, Welcome};
+use poolmap_proto::v1::{
+    CoordinatorMessage, FunctionList, FunctionsAdded, Heartbeat, Hello, JobEnded, Resumption, Welcome,
+};
 use poolmap_proto::window::{Contradiction, Receipts, Window};
 use poolmap_scheduler::{JobId, Time, WorkerId};
 use tokio::sync::{mpsc, oneshot};
@@ -295,6 +297,15 @@ impl Workers {
             self.attached.iter_mut().filter_map(|(id, worker)| worker.jobs.remove(&job).then_some(*id));
         for worker in knowing.collect::<Vec<_>>() {
             self.send(worker, Kind::JobEnded(JobEnded { job_id: job.0 }));
+        }
+    }
+
+    /// Sends functions of a job to all workers that know it; the others get them when they are told of it.
+    pub(crate) fn add_functions(&mut self, job: JobId, list: &FunctionList) {
+        let knowing = self.attached.iter().filter(|(_, worker)| worker.jobs.contains(&job));
+        for worker in knowing.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let added = FunctionsAdded { job_id: job.0, functions: Some(list.clone()) };
+            self.send(worker, Kind::FunctionsAdded(added));
         }
     }
 

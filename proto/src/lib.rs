@@ -14,6 +14,7 @@ pub mod v1 {
         missing_docs,
         unused_qualifications,
         clippy::allow_attributes,
+        clippy::large_enum_variant,
         clippy::pedantic,
         reason = "generated from the .proto files, which carry the documentation"
     )]

@@ -117,6 +117,31 @@ impl Backlog {
         single.chain(self.ranges.iter().copied())
     }
 
+    /// Takes out the tasks `first..end` that wait, in order of their kinds.
+    pub(crate) fn remove(&mut self, first: u64, end: u64) -> Vec<Range> {
+        let mut removed = Vec::new();
+        let mut is_among = |index: u64| {
+            let is_among = (first..end).contains(&index);
+            removed.extend(is_among.then_some(Range { first: index, count: 1, chunk: 0 }));
+            is_among
+        };
+        self.alone.retain(|retry| !is_among(retry.index));
+        self.retries.retain(|retry| !is_among(retry.index));
+        self.delayed.retain(|&(_, index), _| !is_among(index));
+        let mut kept = VecDeque::with_capacity(self.ranges.len());
+        for range in self.ranges.drain(..) {
+            let from = first.clamp(range.first, range.end()) - range.first;
+            let to = end.clamp(range.first, range.end()) - range.first;
+            let before = range.until(if from < to { from as u32 } else { range.count });
+            let inside = range.until(to as u32).after(from as u32);
+            let after = if from < to { range.after(to as u32) } else { range.until(0) };
+            kept.extend([before, after].into_iter().filter(|part| part.count > 0));
+            removed.extend((from < to).then_some(inside));
+        }
+        self.ranges = kept;
+        removed
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.ranges.clear();
@@ -213,6 +238,24 @@ mod tests {
         assert_eq!(take(&mut backlog, 9), None);
         backlog.wake(Time(20));
         assert_eq!(take(&mut backlog, 9), Some((1, 1, 2)));
+    }
+
+    #[test]
+    fn tasks_are_taken_out_of_the_middle_of_what_waits() {
+        let mut backlog = backlog(&[10, 10]);
+        backlog.retry(second(30, End::Crashed));
+        backlog.retry_at(Time(10), second(31, End::Failed));
+        let removed: Vec<_> = backlog.remove(8, 12).iter().map(|range| (range.first, range.count)).collect();
+        assert_eq!(removed, [(8, 2), (10, 2)]);
+        assert_eq!(backlog.remove(30, 40).len(), 2);
+        let left: Vec<_> = backlog.iter().map(|range| (range.first, range.count, range.chunk)).collect();
+        assert_eq!(left, [(0, 8, 0), (12, 8, 1)]);
+        assert_eq!(backlog.remove(3, 4).len(), 1);
+        assert_eq!(
+            backlog.iter().map(|range| (range.first, range.count)).collect::<Vec<_>>(),
+            [(0, 3), (4, 4), (12, 8)]
+        );
+        assert!(backlog.remove(9, 12).is_empty());
     }
 
     #[test]

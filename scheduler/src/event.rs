@@ -53,6 +53,17 @@ pub enum Event {
         /// again with it.
         kills_running: bool,
     },
+    /// Cancel some tasks of a job, which goes on. Those that have an outcome keep it.
+    TasksCancelled {
+        /// The job.
+        job: JobId,
+        /// Index of the first task.
+        first: u64,
+        /// How many tasks.
+        count: u64,
+        /// Whether those that were handed out are to be cancelled as well, and stopped if they run.
+        kills_running: bool,
+    },
     /// Hand out nothing of this job until told otherwise: its reader is behind, or somebody paused it.
     JobHeld {
         /// The job.

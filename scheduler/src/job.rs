@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) counts: TaskCounts,
     /// Batches in flight.
     pub(crate) batches: BTreeSet<BatchId>,
+    /// Tasks in flight that were cancelled.
+    pub(crate) withdrawn: BTreeSet<u64>,
     /// Tasks ever added, hence the index of the next.
     pub(crate) added: u64,
     /// Tasks whose outcome is a failure.
@@ -67,6 +69,7 @@ impl Job {
             options,
             counts: TaskCounts::default(),
             batches: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
             added: 0,
             failed: 0,
             watched: BTreeSet::new(),

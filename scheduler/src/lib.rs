@@ -52,6 +52,7 @@ mod speculation;
 mod stopping;
 mod takeback;
 mod tries;
+mod withdrawing;
 mod worker;
 
 pub use action::Action;

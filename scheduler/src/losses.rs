@@ -95,13 +95,15 @@ impl Scheduler {
                 counts.running -= 1;
                 counts.queued += 1;
             });
-            job.backlog.retry(Retry { index: task.first, tries: next });
+            let retry = Retry { index: task.first, tries: next };
+            self.queue_unless_withdrawn(id, retry, actions, |job, retry| job.backlog.retry(retry));
         } else {
             Self::count(job, &mut self.counts, |counts| {
                 counts.running -= 1;
                 counts.done += 1;
             });
             job.failed += 1;
+            job.forget_withdrawn(task);
             actions.push(Action::Fail { job: id, index: task.first, attempt: batch.tries.attempt });
         }
     }

@@ -77,7 +77,7 @@ impl Scheduler {
         self.progress(now, id, ending.count, busy_ns);
         if runs_again {
             self.deliver_around(id, range, &ending.failed, actions);
-            self.retry_failed(now, job_id, range, &ending.failed, next);
+            self.retry_failed(now, job_id, range, &ending.failed, next, actions);
         } else {
             self.deliver(id, range, 0, actions);
             self.count_failures(job_id, ending.failed.len() as u64);
@@ -116,6 +116,7 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&batch.job) else { return };
         let (first, count, attempt) = (range.first, range.count, batch.tries.attempt);
         actions.push(Action::Deliver { job: batch.job, first, offset, count, attempt });
+        job.forget_withdrawn(range);
         Self::count(job, &mut self.counts, |counts| {
             counts.running -= u64::from(count);
             counts.done += u64::from(count);
@@ -135,7 +136,15 @@ impl Scheduler {
     }
 
     /// Queues the tasks that failed, each for its time.
-    fn retry_failed(&mut self, now: Time, id: JobId, range: Range, failed: &[u32], next: Tries) {
+    fn retry_failed(
+        &mut self,
+        now: Time,
+        id: JobId,
+        range: Range,
+        failed: &[u32],
+        next: Tries,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let count = failed.len() as u64;
         Self::count(job, &mut self.counts, |counts| {
@@ -144,10 +153,11 @@ impl Scheduler {
         });
         for &offset in failed {
             let retry = Retry { index: range.first + u64::from(offset), tries: next };
-            match retry.delay_ns(id, &job.options, &self.config) {
+            let delay_ns = self.jobs.get(&id).map_or(0, |job| retry.delay_ns(id, &job.options, &self.config));
+            self.queue_unless_withdrawn(id, retry, actions, |job, retry| match delay_ns {
                 0 => job.backlog.retry(retry),
                 delay_ns => job.backlog.retry_at(Time(now.0.saturating_add(delay_ns)), retry),
-            }
+            });
         }
     }
 
@@ -171,6 +181,7 @@ impl Scheduler {
         if !is_over || !self.leave_to_twin(id, None) {
             self.shorten(id, length, actions);
             self.forget_if_over(id);
+            self.stop_if_withdrawn(id, actions);
         }
         self.settle_job(job_id, actions);
     }

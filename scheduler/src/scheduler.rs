@@ -128,14 +128,18 @@ impl Scheduler {
     /// void.
     ///
     /// The work is bounded by the number of actions, by the classes that workers have, and by the different limits that jobs have,
-    /// give or take logarithms, with two exceptions that are bounded by the batches in flight of one job or worker: holding,
-    /// limiting or stopping a job, and draining, classing or losing a worker.
+    /// give or take logarithms, with three exceptions. Two are bounded by the batches in flight of one job or worker: holding,
+    /// limiting or stopping a job, and draining, classing or losing a worker. Cancelling tasks of a job is bounded by its batches
+    /// in flight and the ranges that wait.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::JobSubmitted { job, options } => self.job_submitted(job, options),
             Event::TasksAdded { job, count } => self.tasks_added(job, count),
             Event::JobClosed { job } => self.job_closed(job, actions),
             Event::JobCancelled { job, kills_running } => self.job_cancelled(job, kills_running, actions),
+            Event::TasksCancelled { job, first, count, kills_running } => {
+                self.tasks_cancelled(job, first, count, kills_running, actions);
+            }
             Event::JobHeld { job, held } => self.job_held(job, held),
             Event::JobLimited { job, classes } => self.job_limited(job, &classes, actions),
             Event::WorkerJoined { worker, slots, class } => self.worker_joined(worker, slots, class),
@@ -281,7 +285,7 @@ impl Scheduler {
                 counts.running -= count;
                 counts.queued += count;
             });
-            job.backlog.give_back(range, tries);
+            self.give_back(id, range, tries, actions);
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use poolmap_proto::v1::FunctionList;
 
 use crate::files::JobFolder;
 use crate::launch::Launcher;
@@ -15,6 +17,8 @@ pub(crate) struct Job {
     pub(crate) id: u64,
     /// Body of the frame that loads the function in a runner.
     pub(crate) function: Bytes,
+    /// What its payloads may name, if they are pickled calls.
+    pub(crate) functions: Functions,
     /// Payloads of a batch are joined by commas, so that they are one JSON text.
     pub(crate) joins_payloads: bool,
     /// Outcomes come with details.
@@ -48,6 +52,25 @@ impl TaskTime {
     /// Zero as long as no task has ended.
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The functions of a job of pickled calls; it grows while the job runs.
+#[derive(Debug, Default)]
+pub(crate) struct Functions(Mutex<Vec<Bytes>>);
+
+impl Functions {
+    /// Appends those that are not there yet.
+    pub(crate) fn add(&self, list: FunctionList) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = (known.len() as u64).checked_sub(list.first).and_then(|new| usize::try_from(new).ok());
+        known.extend(list.functions.into_iter().skip(skipped.unwrap_or(usize::MAX)));
+    }
+
+    /// Those from a number on.
+    pub(crate) fn from(&self, first: usize) -> Vec<Bytes> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(first..).unwrap_or_default().to_vec()
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use poolmap_proto::v1::worker_message::Kind as Report;
-use poolmap_proto::v1::{Batch, Draining, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage};
+use poolmap_proto::v1::{
+    Batch, Draining, FunctionsAdded, JobRejected, JobStarted, Returned, TakeBack, WorkerMessage,
+};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
@@ -159,6 +161,13 @@ impl Pool {
         self.waiting.retain(|work| work.job.id != job_id);
         self.rejected.insert(job_id);
         self.tell(Report::JobRejected(JobRejected { job_id, error }));
+    }
+
+    /// Functions that batches of a job may name from here on.
+    pub(crate) fn functions_added(&self, added: FunctionsAdded) {
+        if let (Some(job), Some(list)) = (self.jobs.get(&added.job_id), added.functions) {
+            job.functions.add(list);
+        }
     }
 
     /// Takes a batch; of a job that was rejected nothing is run.

@@ -193,6 +193,7 @@ impl<'a> Session<'a> {
     fn handle(&mut self, kind: Kind) -> Result<(), SessionError> {
         match kind {
             Kind::JobStarted(announced) => self.pool.job_started(announced),
+            Kind::FunctionsAdded(added) => self.pool.functions_added(added),
             Kind::Batch(batch) => self.pool.batch(batch)?,
             Kind::TakeBack(asked) => self.pool.take_back(asked)?,
             Kind::Stop(stop) => self.pool.stop_batch(stop.batch_id)?,

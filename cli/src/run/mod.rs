@@ -1,23 +1,23 @@
 //! `poolmap run`: a function or a command over tuples, on this machine, with nothing to start.
 //!
-//! It holds a coordinator in this process and starts workers that dial in over a private socket ([`local`]).
+//! It holds a coordinator in this process and starts workers that dial in over a private socket ([`Local`]).
 
 mod args;
-mod local;
 
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use poolmap_client::{Backend, Client, Transport};
+use poolmap_local::{Local, Place, Shape, WorkerProgram};
 use poolmap_worker::runtime::native::Registry;
 use poolmap_worker::sizing::detect;
 
 pub(crate) use self::args::RunArgs;
-use self::local::{Local, Shape};
 use crate::exit::Failure;
-use crate::job::{OnInterrupt, Place, Plan, Streams, Target, conclude, dry_run};
+use crate::job::{OnInterrupt, Place as JobPlace, Plan, Streams, Target, conclude, dry_run};
 use crate::log::Level;
 use crate::output::{Progress, ProgressMode};
+use crate::this_program::THIS_PROGRAM;
 
 /// Runs the job that the arguments describe.
 pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
@@ -29,28 +29,39 @@ pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Resul
     let _within = runtime.enter();
     let target = args.job.target()?;
     args.check(&target)?;
-    let shape = shape(args, &target);
-    let plan = Plan::new(&args.job, target, shape.backend, Place::Here)?;
-    let local = Local::start(shape, log_level, registry)?;
+    let slots = slots(args);
+    let backend = backend(args, &target, slots);
+    let plan = Plan::new(&args.job, target, backend, JobPlace::Here)?;
+    let is_inline = backend == Backend::Inline;
+    let place = if is_inline { Place::Inline(registry) } else { Place::Processes(worker_program(log_level)) };
+    let slots = if is_inline { NonZeroU32::MIN } else { slots };
+    let worker_timeout = args.worker_timeout;
+    let local = Local::start(Shape { workers: args.workers, slots, place, worker_timeout })?;
     let ended = runtime.block_on(job(plan, args.job.progress(), local));
     // A thread may still wait for input that nobody needs any more.
     runtime.shutdown_background();
     ended
 }
 
-/// The workers that a job gets. With one slot, a native function needs no process but this one.
-fn shape(args: &RunArgs, target: &Target) -> Shape {
+/// Slots of each worker.
+fn slots(args: &RunArgs) -> NonZeroU32 {
     let rule = args.sizing.rule();
     let machine = detect::this_machine(None);
     tracing::info!("{}", rule.explain(&machine));
-    let slots = rule.size(&machine).slots;
+    rule.size(&machine).slots
+}
+
+/// What a slot is. With one of them, a native function needs no process but this one.
+fn backend(args: &RunArgs, target: &Target, slots: NonZeroU32) -> Backend {
     let is_alone = slots.get() == 1 && args.workers.get() == 1;
     let needs_child = args.job.recycles() || args.job.limits().timeout().is_some();
     let is_inline = target.is_native() && is_alone && !needs_child;
-    let default = if is_inline { Backend::Inline } else { Backend::Process };
-    let backend = args.job.backend().unwrap_or(default);
-    let slots = if backend == Backend::Inline { NonZeroU32::MIN } else { slots };
-    Shape { workers: args.workers, slots, backend, worker_timeout: args.worker_timeout }
+    args.job.backend().unwrap_or(if is_inline { Backend::Inline } else { Backend::Process })
+}
+
+fn worker_program(log_level: Level) -> WorkerProgram {
+    let log_level = log_level.word().to_owned();
+    WorkerProgram { path: THIS_PROGRAM.into(), log_level, shares_stdout: false, dies_with_us: false }
 }
 
 /// Runs a planned job to its end, whatever that is, and leaves no process behind.

@@ -66,9 +66,17 @@ impl Core {
             && let Some(entry) = self.jobs.get(&job)
         {
             let JobSpec { function, child, details, files, .. } = entry.spec.clone();
+            let functions = entry.functions.all();
             self.workers.send(
                 worker,
-                ToWorker::JobStarted(JobStarted { job_id: job.0, function, child, details, files }),
+                ToWorker::JobStarted(JobStarted {
+                    job_id: job.0,
+                    function,
+                    child,
+                    details,
+                    files,
+                    functions,
+                }),
             );
         }
     }

@@ -1,6 +1,6 @@
 //! What clients ask for.
 
-use poolmap_proto::v1::{JobSpec, JobStatus, TaskChunk, halt};
+use poolmap_proto::v1::{FunctionList, JobSpec, JobStatus, TaskChunk, TaskRange, halt};
 use poolmap_scheduler::{Event, Halt, JobId, JobOptions};
 use tonic::Status;
 
@@ -72,6 +72,14 @@ impl Core {
         }
     }
 
+    pub(super) fn add_functions(&mut self, job: JobId, list: Option<FunctionList>) {
+        let (Some(list), Some(entry)) = (list, self.jobs.get_mut(&job)) else { return };
+        let added = entry.functions.add(list);
+        if !added.functions.is_empty() {
+            self.workers.add_functions(job, &added);
+        }
+    }
+
     pub(super) fn close(&mut self, job: JobId, reply: Reply<u64>) {
         let Some((entry, reply)) = self.requested(job, reply) else { return };
         entry.closed = true;
@@ -100,6 +108,21 @@ impl Core {
         entry.stop("it was cancelled");
         let _gone = reply.send(Ok(()));
         self.feed(Event::JobCancelled { job, kills_running: false }, Report::Nothing);
+        self.settle(job);
+    }
+
+    pub(super) fn cancel_tasks(
+        &mut self,
+        job: JobId,
+        tasks: Vec<TaskRange>,
+        kills_running: bool,
+        reply: Reply<()>,
+    ) {
+        let Some((_entry, reply)) = self.requested(job, reply) else { return };
+        let _gone = reply.send(Ok(()));
+        for TaskRange { first, count } in tasks {
+            self.feed(Event::TasksCancelled { job, first, count, kills_running }, Report::Nothing);
+        }
         self.settle(job);
     }
 

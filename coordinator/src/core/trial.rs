@@ -65,7 +65,7 @@ impl Trial {
         for (first_index, count) in [(0, CHUNKS[0]), (u64::from(CHUNKS[0]), CHUNKS[1])] {
             let (lengths, payloads) = (vec![1; count as usize], vec![b'7'; count as usize].into());
             let chunk = TaskChunk { first_index, lengths, payloads };
-            ask(&mut trial.core, |reply| Command::AddTasks { job, chunk, reply });
+            ask(&mut trial.core, |reply| Command::AddTasks { job, functions: None, chunk, reply });
         }
         trial.settle();
         trial

@@ -3,9 +3,9 @@
 use futures_util::stream::try_unfold;
 use poolmap_proto::v1::jobs_server::Jobs;
 use poolmap_proto::v1::{
-    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, ListRequest, ListResponse,
-    OutcomesRequest, OutcomesResponse, PauseRequest, PauseResponse, StatusRequest, StatusResponse,
-    SubmitRequest, SubmitResponse,
+    AddTasksRequest, AddTasksResponse, CancelRequest, CancelResponse, CancelTasksRequest,
+    CancelTasksResponse, ListRequest, ListResponse, OutcomesRequest, OutcomesResponse, PauseRequest,
+    PauseResponse, StatusRequest, StatusResponse, SubmitRequest, SubmitResponse,
 };
 use poolmap_scheduler::JobId;
 use tokio::sync::mpsc;
@@ -64,6 +64,16 @@ impl Jobs for JobsService {
         Ok(Response::new(CancelResponse {}))
     }
 
+    async fn cancel_tasks(
+        &self,
+        request: Request<CancelTasksRequest>,
+    ) -> Result<Response<CancelTasksResponse>, Status> {
+        let CancelTasksRequest { job_id, tasks, running } = request.into_inner();
+        let job = JobId(job_id);
+        ask(&self.commands, |reply| Command::CancelTasks { job, tasks, running, reply }).await?;
+        Ok(Response::new(CancelTasksResponse {}))
+    }
+
     async fn pause(&self, request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {
         let PauseRequest { job_id, paused } = request.into_inner();
         let job = JobId(job_id);
@@ -94,7 +104,7 @@ struct Writing {
 
 impl Writing {
     async fn next(mut self) -> Result<Option<(AddTasksResponse, Self)>, Status> {
-        let Some(AddTasksRequest { job_id, chunk, last }) = self.requests.message().await? else {
+        let Some(AddTasksRequest { job_id, chunk, last, functions }) = self.requests.message().await? else {
             return Ok(None);
         };
         let (job, mut tasks) = (JobId(job_id), 0);
@@ -104,7 +114,7 @@ impl Writing {
             self.job = Some((job, presence));
         }
         if let Some(chunk) = chunk {
-            tasks = ask(&self.commands, |reply| Command::AddTasks { job, chunk, reply }).await?;
+            tasks = ask(&self.commands, |reply| Command::AddTasks { job, functions, chunk, reply }).await?;
         }
         if last {
             tasks = ask(&self.commands, |reply| Command::Close { job, reply }).await?;

@@ -183,7 +183,7 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) async fn request(&mut self, chunk: Option<TaskChunk>, last: bool) -> Result<u64, Status> {
-        let request = AddTasksRequest { job_id: self.id, chunk, last };
+        let request = AddTasksRequest { job_id: self.id, chunk, last, functions: None };
         soon(add_tasks(&mut self.jobs, tokio_stream::iter([request]))).await
     }
 

@@ -28,7 +28,10 @@ async fn a_writer_waits_while_the_queue_is_full_and_goes_on_when_outcomes_come()
     tokio::spawn(async move {
         for first_index in 0..10 {
             let chunk = Some(chunk(first_index, &[&payload]));
-            requests.send(AddTasksRequest { job_id, chunk, last: first_index == 9 }).await.unwrap();
+            requests
+                .send(AddTasksRequest { job_id, chunk, last: first_index == 9, functions: None })
+                .await
+                .unwrap();
         }
     });
     eventually(async || job.status().await.tasks == 2).await;
@@ -100,7 +103,7 @@ async fn a_million_tasks_pass_through_room_for_a_few() {
         let job_id = job.id;
         move |number| {
             let chunk = Some(chunk(number * CHUNK, &vec!["[1]"; CHUNK as usize]));
-            AddTasksRequest { job_id, chunk, last: (number + 1) * CHUNK == TASKS }
+            AddTasksRequest { job_id, chunk, last: (number + 1) * CHUNK == TASKS, functions: None }
         }
     });
     let written = tokio::spawn(async move { add_tasks(&mut writer, tokio_stream::iter(requests)).await });

@@ -15,3 +15,4 @@ mod speculation;
 mod story;
 mod strangers;
 mod taking_back;
+mod withdrawing;

@@ -128,6 +128,16 @@ impl Story {
         self.when(Event::JobCancelled { job: JobId(job), kills_running: true })
     }
 
+    /// Cancels single tasks, whatever they do.
+    pub(crate) fn withdrawn(&mut self, job: u64, first: u64, count: u64) -> Vec<Action> {
+        self.when(Event::TasksCancelled { job: JobId(job), first, count, kills_running: true })
+    }
+
+    /// Cancels single tasks that wait.
+    pub(crate) fn withdrawn_gently(&mut self, job: u64, first: u64, count: u64) -> Vec<Action> {
+        self.when(Event::TasksCancelled { job: JobId(job), first, count, kills_running: false })
+    }
+
     pub(crate) fn held(&mut self, job: u64, held: bool) -> Vec<Action> {
         self.when(Event::JobHeld { job: JobId(job), held })
     }

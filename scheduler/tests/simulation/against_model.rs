@@ -83,6 +83,9 @@ fn request() -> impl Strategy<Value = Event> {
         1 => job().prop_map(|job| Event::JobClosed { job }),
         1 => (job(), any::<bool>())
             .prop_map(|(job, kills_running)| Event::JobCancelled { job, kills_running }),
+        2 => (job(), 0..60_u64, 0..20_u64, any::<bool>()).prop_map(|(job, first, count, kills_running)| {
+            Event::TasksCancelled { job, first, count, kills_running }
+        }),
         2 => (job(), any::<bool>()).prop_map(|(job, held)| Event::JobHeld { job, held }),
         1 => (job(), classes()).prop_map(|(job, classes)| Event::JobLimited { job, classes }),
         3 => (worker(), 1..=3_u32, class())

@@ -39,6 +39,9 @@ impl Ledger {
             Event::TasksAdded { job, count } => self.add(job, count),
             Event::JobClosed { job } => self.close(job),
             Event::JobCancelled { job, kills_running } => self.cancel(job, kills_running),
+            Event::TasksCancelled { job, first, count, kills_running } => {
+                self.cancel_tasks(job, first, count, kills_running)
+            }
             Event::JobHeld { job, held } => self.jobs.get_mut(&job).map(|job| job.is_held = held),
             Event::JobLimited { job, ref classes } => self.limit(job, classes),
             Event::WorkerJoined { worker, slots, class } => self.join(worker, slots, class),
@@ -87,6 +90,7 @@ impl Ledger {
             next_attempt: 1,
             last_attempt: 0,
             not_before: 0,
+            is_withdrawn: false,
         };
         job.tasks.extend((0..count).map(|_| task.clone()));
         job.counts.queued += u64::from(count);
@@ -104,6 +108,22 @@ impl Ledger {
     fn cancel(&mut self, id: JobId, kills: bool) -> Option<()> {
         self.jobs.get(&id).filter(|job| !job.is_cancelled || (kills && !job.is_killed))?;
         self.stop(id, kills);
+        Some(())
+    }
+
+    fn cancel_tasks(&mut self, id: JobId, first: u64, count: u64, kills: bool) -> Option<()> {
+        let end = first.saturating_add(count);
+        let job = self.jobs.get_mut(&id).filter(|job| !job.is_cancelled && first < end)?;
+        for index in first..end.min(job.tasks.len() as u64) {
+            match self.task(id, index).place {
+                Place::Queued => self.tell(id, index, Told::Cancelled { job: id, index }),
+                Place::InFlight(batch) if kills => {
+                    let is_alone = self.batches[&batch].twin.is_none();
+                    self.task(id, index).is_withdrawn |= is_alone;
+                }
+                Place::InFlight(_) | Place::Done => {}
+            }
+        }
         Some(())
     }
 
@@ -258,6 +278,12 @@ impl Ledger {
             self.task(batch.job, index).next_attempt = batch.attempt;
             self.put_back(batch.job, index);
         }
+        let rest = batch.first + u64::from(batch.done)..batch.first + u64::from(length);
+        let withdrawn: Vec<_> =
+            rest.clone().filter(|&index| self.task(batch.job, index).is_withdrawn).collect();
+        if !rest.is_empty() && withdrawn == [rest.end - 1] {
+            self.told.push(Told::Stop { batch: id });
+        }
         Some(())
     }
 
@@ -318,10 +344,10 @@ impl Ledger {
         }
     }
 
-    /// A task waits again, unless its job is cancelled.
+    /// A task waits again, unless it or its job is cancelled.
     fn put_back(&mut self, id: JobId, index: u64) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.is_cancelled {
+        if job.is_cancelled || job.tasks[index as usize].is_withdrawn {
             self.tell(id, index, Told::Cancelled { job: id, index });
         } else {
             let task = &mut job.tasks[index as usize];

@@ -23,6 +23,8 @@ pub(crate) struct Task {
     pub(crate) last_attempt: u32,
     /// It waits for its retry until then at least.
     pub(crate) not_before: u64,
+    /// It was cancelled while it was in flight.
+    pub(crate) is_withdrawn: bool,
 }
 
 #[derive(Clone, Debug)]

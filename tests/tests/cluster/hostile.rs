@@ -178,6 +178,7 @@ async fn endless_streams_wait_for_their_turn() {
             payloads: payloads.clone(),
         }),
         last: false,
+        functions: None,
     });
     streams.spawn(async move {
         if let Ok(answers) = adding.add_tasks(chunks).await {

@@ -25,7 +25,7 @@ use self::python::Interpreter;
 pub use self::python::usual_python;
 use crate::child::{Child, Exit};
 use crate::files::{FOLDER_VARIABLE, Fetcher, JobFolder};
-use crate::job::{Job, TaskTime};
+use crate::job::{Functions, Job, TaskTime};
 use crate::runtime::native::Registry;
 use crate::runtime::python::RunnerFiles;
 use crate::slot::map::SlotMap;
@@ -130,12 +130,21 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         .ok_or(LaunchError::NoFunction)?;
     let function = match kind {
         function::Kind::Python(python) => python::function_body(python, announced.details)?,
+        function::Kind::Pickled(pickled) => {
+            if announced.details {
+                return Err(LaunchError::Unsupported("pickled calls are told of without details"));
+            }
+            pickled.setup.clone()
+        }
         function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
     };
     let launcher = launcher(kind, &child, &function, ground)?;
+    let functions = Functions::default();
+    functions.add(announced.functions.unwrap_or_default());
     Ok(Job {
         id: announced.job_id,
         function,
+        functions,
         joins_payloads: matches!(kind, function::Kind::Python(_)),
         has_details: announced.details || matches!(kind, function::Kind::Command(_)),
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
@@ -169,8 +178,12 @@ fn launcher(
     ground: &Ground,
 ) -> Result<Launcher, LaunchError> {
     match (kind, child.backend()) {
-        (function::Kind::Python(_), _) => {
-            Ok(Launcher::Python(Interpreter::new(child, function.clone(), ground)?))
+        (function::Kind::Python(_) | function::Kind::Pickled(_), _) => {
+            let output = match kind {
+                function::Kind::Pickled(_) => python::Output::Apart,
+                _ => python::Output::Stderr,
+            };
+            Ok(Launcher::Python(Interpreter::new(child, function.clone(), output, ground)?))
         }
         (function::Kind::Native(_), Backend::Thread | Backend::Inline) => {
             Ok(Launcher::Thread(ThreadLauncher::new(false, ground.registry.clone())))

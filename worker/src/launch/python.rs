@@ -39,6 +39,7 @@ pub(crate) struct Interpreter {
     prepared: Mutex<Option<Arc<Prepared>>>,
     /// What the prepared parent compiles for its children.
     function: Bytes,
+    output: Output,
     /// Slots of one interpreter: 1, or all of the worker's for the thread backend.
     slots: usize,
     /// Slots of the interpreter that was started last and that nobody has taken yet (thread backend).
@@ -47,9 +48,23 @@ pub(crate) struct Interpreter {
     tasks: TaskTracker,
 }
 
+/// Where what tasks write to their standard output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// To the worker's standard error, with all else that they print.
+    Stderr,
+    /// To the worker's standard output.
+    Apart,
+}
+
 impl Interpreter {
     /// `function` is the body of the frame that loads the job's function.
-    pub(crate) fn new(options: &ChildOptions, function: Bytes, ground: &Ground) -> Result<Self, LaunchError> {
+    pub(crate) fn new(
+        options: &ChildOptions,
+        function: Bytes,
+        output: Output,
+        ground: &Ground,
+    ) -> Result<Self, LaunchError> {
         Ok(Self {
             program: if options.python.is_empty() { &ground.python } else { &options.python }.clone(),
             executable: OnceLock::new(),
@@ -59,6 +74,7 @@ impl Interpreter {
             preload: options.preload.clone(),
             prepared: Mutex::default(),
             function,
+            output,
             slots: if options.backend() == Backend::Thread { ground.slots } else { 1 },
             untaken: Mutex::default(),
             stderr: ground.stderr.clone(),
@@ -151,11 +167,14 @@ impl Interpreter {
         let search_path = std::env::var_os("PATH").map(OsStringExt::into_vec);
         let program = os::Program::find(name.as_bytes(), search_path.as_deref())?;
         let runner = path_string(self.files.runner())?;
-        let words = [name.as_str(), &runner].into_iter().chain(options.iter().copied());
+        let (stdout, keeps_stdout) = (io::stdout(), self.output == Output::Apart);
+        let words = [name.as_str(), &runner].into_iter().chain(keeps_stdout.then_some("--stdout"));
+        let words = words.chain(options.iter().copied());
         let arguments = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
         let null = std::fs::File::open("/dev/null")?;
         let (output, tail) = self.stderr.pipe()?;
-        let mut descriptors = vec![(null.as_fd(), 0), (output.as_fd(), 1), (output.as_fd(), 2)];
+        let stdout = if keeps_stdout { stdout.as_fd() } else { output.as_fd() };
+        let mut descriptors = vec![(null.as_fd(), 0), (stdout, 1), (output.as_fd(), 2)];
         descriptors.extend_from_slice(inherited);
         let spawn = os::Spawn {
             program: &program,

@@ -256,6 +256,9 @@ async fn reach(moment: Option<Instant>) {
 fn payload_bytes(kind: &Kind) -> usize {
     match kind {
         Kind::Batch(batch) => batch.tasks.as_ref().map_or(0, |tasks| tasks.payloads.len()),
+        Kind::FunctionsAdded(added) => {
+            added.functions.iter().flat_map(|list| &list.functions).map(Bytes::len).sum()
+        }
         Kind::JobStarted(_)
         | Kind::Welcome(_)
         | Kind::TakeBack(_)

@@ -90,8 +90,11 @@ impl RunBuilder {
             self.details.push(Detail { attempt: 0, seconds, stdout, stderr });
         }
         if word.failed() {
+            let mut exception = memchr::memchr(0, &body).map_or_else(Bytes::new, |end| body.split_off(end));
+            exception.advance(exception.len().min(1));
             let failure = serde_json::from_slice::<record::Failure>(&body)?;
-            self.failures.push(failure_message(failure, self.lengths.len() as u32));
+            let offset = self.lengths.len() as u32;
+            self.failures.push(Failure { exception, ..failure_message(failure, offset) });
             self.lengths.push(0);
         } else {
             self.values.extend_from_slice(&body);
@@ -134,6 +137,7 @@ fn failure_message(failure: record::Failure, offset: u32) -> Failure {
         message: failure.message,
         traceback: failure.traceback,
         exit_status: failure.exit_status,
+        exception: Bytes::new(),
     }
 }
 

@@ -234,6 +234,7 @@ impl Driver {
                 | Kind::Batch
                 | Kind::Drained
                 | Kind::Exit
+                | Kind::Define
                 | Kind::Fork
                 | Kind::Forked
                 | Kind::Exited => {

@@ -7,7 +7,7 @@
 //! | 8..12 | count | tasks in a batch |
 //! | 12..16 | attempt | attempt number of all tasks of a batch |
 //! | 16..24 | sequence | first task of a batch; the task after the last one run; the record's task |
-//! | 24..32 | index | index in its job of a batch's first task; peak memory of a child that has ended, in bytes |
+//! | 24..32 | index | index in its job of a batch's first task; number of a function; peak memory of a child that has ended, in bytes |
 //! | 32..40 | value | done: nanoseconds since the batch frame was taken up |
 //! | 40..48 | length | bytes of the body that follows |
 
@@ -16,7 +16,7 @@ use bytes::{Buf as _, BufMut as _};
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 48;
 
-/// What a frame says. To the runner: the first four; from the runner: the next five; the last three are for the prepared
+/// What a frame says. To the runner: the first four and `Define`; from the runner: the five between; the last three are for the prepared
 /// parent of Python children, on a socket of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -41,6 +41,9 @@ pub enum Kind {
     Full = 8,
     /// The body is the record of task `sequence`, too large for the area.
     Large = 9,
+    /// One more function of a job of pickled calls: `index` is its number in the job's list, the body is the runner's own
+    /// business. Not answered.
+    Define = 10,
     /// To a prepared parent: fork a child that serves `count` slots; the end of its pipe for what it prints, and their sockets
     /// and maps, come with the header.
     Fork = 16,
@@ -53,8 +56,10 @@ pub enum Kind {
 
 impl Kind {
     fn from_u32(value: u32) -> Option<Self> {
-        use Kind::{Batch, Done, Drained, Exit, Exited, Fork, Forked, Full, Function, Large, Ready, Refused};
-        [Function, Batch, Drained, Exit, Ready, Refused, Done, Full, Large, Fork, Forked, Exited]
+        use Kind::{
+            Batch, Define, Done, Drained, Exit, Exited, Fork, Forked, Full, Function, Large, Ready, Refused,
+        };
+        [Function, Batch, Drained, Exit, Ready, Refused, Done, Full, Large, Define, Fork, Forked, Exited]
             .into_iter()
             .find(|kind| *kind as u32 == value)
     }
@@ -135,7 +140,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_header_survives_its_journey(
-            kind in prop_oneof![1_u32..=9, 16_u32..=18], function: u32, count: u32, attempt: u32,
+            kind in prop_oneof![1_u32..=10, 16_u32..=18], function: u32, count: u32, attempt: u32,
             sequence: u64, index: u64, value: u64, length: u64,
         ) {
             let header = Header {

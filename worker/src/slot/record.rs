@@ -4,7 +4,8 @@
 //! in bytes; bit 30 says that the task failed, bit 31 that the body begins with details.
 //!
 //! - the value: bytes that only the function's own side reads (JSON for functions, nothing for commands);
-//! - a failure: JSON with `kind`, `type`, `message`, `traceback` and, for commands, `exit_status`;
+//! - a failure: JSON with `kind`, `type`, `message`, `traceback` and, for commands, `exit_status`; for pickled calls a NUL may
+//!   follow, which no JSON holds, and then the exception, pickled;
 //! - details, before either: bytes of stdout (u32), bytes of stderr (u32), seconds (f64), stdout, stderr.
 
 use bytes::{Buf as _, BufMut as _, Bytes};

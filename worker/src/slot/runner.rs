@@ -14,6 +14,7 @@ use super::map::{NO_FENCE, SlotMap};
 use super::record::{MAX_BODY_BYTES, NO_RECORD, WORD_BYTES};
 use super::work::NextTasks;
 use crate::child::Child;
+use crate::job::Job;
 
 /// Bytes read from a socket at once.
 pub(crate) const READ_BYTES: usize = 64 << 10;
@@ -36,6 +37,8 @@ pub(crate) struct Runner {
     outbox: BytesMut,
     /// The job whose function was sent last.
     job: Option<u64>,
+    /// Functions of the job's list that were sent.
+    functions: usize,
     /// Sequence number of the next task to send.
     next_sequence: u64,
     /// Sequence number of the next outcome to read, and where in the area it will stand.
@@ -74,6 +77,7 @@ impl Runner {
             received: Instant::now(),
             outbox: BytesMut::new(),
             job: None,
+            functions: 0,
             next_sequence: 1,
             next_outcome: 1,
             area_offset: 0,
@@ -161,6 +165,7 @@ impl Runner {
                 Header { function: job as u32, length: function.len() as u64, ..Header::new(Kind::Function) };
             self.outbox.put_slice(&header.encode());
             self.outbox.put_slice(function);
+            self.functions = 0;
         }
     }
 
@@ -180,8 +185,20 @@ impl Runner {
         self.next_sequence
     }
 
-    /// Sends tasks.
+    /// Sends what is new in the job's list of functions.
+    fn define(&mut self, job: &Job) {
+        for body in job.functions.from(self.functions) {
+            let (function, index) = (job.id as u32, self.functions as u64);
+            let header = Header { function, index, length: body.len() as u64, ..Header::new(Kind::Define) };
+            self.outbox.put_slice(&header.encode());
+            self.outbox.put_slice(&body);
+            self.functions += 1;
+        }
+    }
+
+    /// Sends tasks, and before them the functions that they may name.
     pub(crate) fn send(&mut self, tasks: &NextTasks<'_>) {
+        self.define(tasks.job);
         let count = tasks.lengths.len();
         let commas = if tasks.job.joins_payloads { count.saturating_sub(1) } else { 0 };
         let length = size_of_val(tasks.lengths) + tasks.payloads.len() + commas;

@@ -221,7 +221,7 @@ class Slot(Wire):
 class Runner:
     """A runner process with its slots; leaves nothing behind."""
 
-    def __init__(self, slots=1, *, prepared=None, cwd=None, env=(), options=()):
+    def __init__(self, slots=1, *, prepared=None, cwd=None, env=(), options=(), leading=()):
         self.wires = [Slot() for _ in range(slots)] if prepared is None else [Wire()]
         self.stderr = tempfile.TemporaryFile()
         if prepared is None:
@@ -231,7 +231,7 @@ class Runner:
             passed = [self.wires[0].other.fileno()]
             arguments = ["--prepared", str(passed[0]), prepared]
         self.process = subprocess.Popen(
-            [sys.executable, *options, str(RUNNER), *arguments],
+            [sys.executable, *options, str(RUNNER), *leading, *arguments],
             pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr,
             cwd=cwd, env={**os.environ, **dict(env)},
         )

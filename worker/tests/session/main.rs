@@ -12,6 +12,7 @@ mod ending;
 mod hostile;
 mod leaving;
 mod model;
+mod pickled;
 mod reconnecting;
 mod recycling;
 mod running;

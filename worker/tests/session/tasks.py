@@ -102,7 +102,7 @@ def flood(text):
 def scribble(byte):
     """Overwrites the slot's map, then waits for ever."""
     slot = _slot()
-    slot._map[:] = bytes([byte]) * len(slot._map)
+    slot.map[:] = bytes([byte]) * len(slot.map)
     signal.pause()
 
 
@@ -138,6 +138,6 @@ def _socket():
 
 def _slot():
     frame = sys._getframe()
-    while not hasattr(frame.f_locals.get("self"), "_map"):
+    while not hasattr(frame.f_locals.get("self"), "map"):
         frame = frame.f_back
     return frame.f_locals["self"]

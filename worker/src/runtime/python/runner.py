@@ -1,16 +1,17 @@
 """The Python runner: a plain interpreter (CPython 3.9 or newer) that serves slots of a poolmap worker.
 
-    python runner.py SOCKET_FD:MAP_FD[,SOCKET_FD:MAP_FD...]
-    python runner.py --prepared CONTROL_FD MODULE[,MODULE...]
+    python runner.py [--stdout] SOCKET_FD:MAP_FD[,SOCKET_FD:MAP_FD...]
+    python runner.py [--stdout] --prepared CONTROL_FD MODULE[,MODULE...]
 
 The first form serves one slot for each pair of descriptors, as `worker/src/slot/mod.rs` specifies. Several pairs are
 the thread backend: each slot is a thread of this one process, with words, outcomes and an event loop of its own, while
 modules, `os.environ` (hence POOLMAP_ATTEMPT), the current directory and the standard streams belong to all of them.
-The second form is the prepared parent of `--preload`; `poolmap_runner/prepared.py` specifies its control socket.
+The second form is the prepared parent of `--preload`; `poolmap_runner/prepared.py` specifies its control socket. With
+`--stdout` what tasks print goes to standard output, else to standard error.
 
 This file and the folder `poolmap_runner` beside it are all there is. The file that Python is started with is compiled
 at every start and the modules it imports only once, so everything but these lines is in the package; and what few jobs
-need (failures, awaiting, details, refusals) is a module that is read when it is first needed.
+need (failures, awaiting, details, pickled, refusals) is a module that is read when it is first needed.
 """
 
 import os

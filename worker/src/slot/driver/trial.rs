@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Driver, Left, Shared};
 use crate::child::{Child, ChildWatch, Exit};
-use crate::job::{Job, TaskTime};
+use crate::job::{Functions, Job, TaskTime};
 use crate::launch::{Launcher, ThreadLauncher};
 use crate::memory::oom::OomWatch;
 use crate::runtime::native::Registry;
@@ -266,6 +266,7 @@ fn job(has_time_out: bool, has_details: bool) -> Job {
     Job {
         id: 1,
         function: Bytes::from_static(b"function"),
+        functions: Functions::default(),
         joins_payloads: true,
         has_details,
         max_tasks_per_child: None,

@@ -12,20 +12,24 @@ from . import functions, slot
 
 def main(arguments):
     """Serves until the pool says to exit or is gone, then ends the process; never returns."""
-    own_standard_streams()
+    keeps_stdout = arguments[0] == "--stdout"
+    if keeps_stdout:
+        del arguments[0]
+    own_standard_streams(keeps_stdout)
     functions.search_files()
     if arguments[0] == "--prepared":
         from . import prepared
 
-        prepared.serve(int(arguments[1]), arguments[2].split(","))
+        prepared.serve(int(arguments[1]), arguments[2].split(","), keeps_stdout)
     else:
         pairs = [tuple(map(int, pair.split(":"))) for pair in arguments[0].split(",")]
         serve_slots(pairs)
 
 
-def own_standard_streams():
-    """Sends everything printed, and everything written to descriptor 1, to standard error."""
-    os.dup2(2, 1)
+def own_standard_streams(keeps_stdout):
+    """Sends everything printed, and everything written to descriptor 1, to standard error, unless told to keep them apart."""
+    if not keeps_stdout:
+        os.dup2(2, 1)
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 

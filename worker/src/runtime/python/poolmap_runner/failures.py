@@ -20,7 +20,7 @@ _TEXT_LIMIT = 1 << 20  # Characters of a message or a traceback that are kept.
 def encode(error):
     """The body of a failure record."""
     try:
-        return _encoded(type_name(error), message(error), _trace(error))
+        return _encoded(type_name(error), message(error), trace(error))
     except MemoryError:
         return _encoded(type_name(error), "", "")
 
@@ -52,7 +52,8 @@ def message(error):
         return f"<its text cannot be had: __str__ raised {type(worse).__qualname__}>"
 
 
-def _trace(error):
+def trace(error):
+    """The traceback from the user's first frame on; empty if there is none."""
     own = users_traceback(error)
     if own is None:
         return ""  # Nothing of the user's ran, say because the arguments did not fit: the message says it all.

@@ -5,7 +5,7 @@ from _struct import Struct
 
 HEADER = Struct("<IIIIQQQQ")
 
-FUNCTION, BATCH, DRAINED, EXIT, READY, REFUSED, DONE, FULL, LARGE = range(1, 10)
+FUNCTION, BATCH, DRAINED, EXIT, READY, REFUSED, DONE, FULL, LARGE, DEFINE = range(1, 11)
 # Only on the control socket of a prepared parent.
 FORK, FORKED, EXITED = range(16, 19)
 

@@ -35,6 +35,10 @@ class Function:
         self._module = module
         self._named = {}
 
+    def run(self, slot, frame):
+        """Runs the tasks of a batch in a slot."""
+        return slot.run_json(self, frame)
+
     def call_with(self, task):
         """Runs a task that is not an array."""
         if type(task) is Unreadable:

@@ -38,10 +38,10 @@ _MOST_DESCRIPTORS = 253  # SCM_MAX_FD of Linux.
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def serve(control, names):
+def serve(control, names, keeps_stdout):
     """Imports the modules, then serves the control socket; never returns."""
     try:
-        parent = _Parent(slot.move_up(control))
+        parent = _Parent(slot.move_up(control), keeps_stdout)
         if parent.prepare(names):
             parent.serve()
     except frames.Gone:
@@ -55,8 +55,9 @@ def serve(control, names):
 
 
 class _Parent:
-    def __init__(self, control):
+    def __init__(self, control, keeps_stdout):
         os.set_blocking(control, True)
+        self._keeps_stdout = keeps_stdout
         self._control = socket.socket(fileno=control)
         self._children = set()
         self._process = os.getpid()
@@ -134,6 +135,8 @@ class _Parent:
         return frames.Frame(header, frames.read(self._control.fileno(), header[-1])), list(descriptors)
 
     def _compile(self, body):
+        if body[:1] == b"\x80":
+            return self._send(frames.READY)  # Pickled calls: nothing to compile.
         request = values.parse(str(body, "utf-8"))
         name, path, source = request["module"], request.get("path"), request.get("source")
         try:
@@ -168,7 +171,8 @@ class _Parent:
                 os._exit(0)  # The parent ended before the line above.
             os.setpgid(0, 0)
             output, *slots = descriptors
-            os.dup2(output, 1)
+            if not self._keeps_stdout:
+                os.dup2(output, 1)
             os.dup2(output, 2)
             os.close(output)
             os.close(signal.set_wakeup_fd(-1))

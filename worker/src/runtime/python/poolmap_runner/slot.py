@@ -34,10 +34,10 @@ class Slot:
     def __init__(self, socket, shared, *, alone):
         self._socket = move_up(socket)
         os.set_blocking(self._socket, True)
-        self._map = mmap.mmap(shared, 0)
+        self.map = mmap.mmap(shared, 0)
         os.close(shared)
-        self._map.seek(AREA_OFFSET)
-        self._words = memoryview(self._map)[:WORDS_BYTES].cast("Q")
+        self.map.seek(AREA_OFFSET)
+        self.words = memoryview(self.map)[:WORDS_BYTES].cast("Q")
         self._alone = alone
         self._process = os.getpid()
         self._functions = {}
@@ -55,6 +55,8 @@ class Slot:
                     self._run_batch(frame)
                 elif frame.kind == frames.FUNCTION:
                     self._load(frame)
+                elif frame.kind == frames.DEFINE:
+                    self._define(frame)
                 elif frame.kind == frames.EXIT:
                     return
         except frames.Gone:
@@ -64,10 +66,10 @@ class Slot:
         """Takes the slot away from a child that a task has forked.
 
         The child must not keep the pool from seeing the runner's end, and when it comes back from the task, its
-        outcome must not be written: at the end of the map nothing fits, and `_write_elsewhere` ends it.
+        outcome must not be written: at the end of the map nothing fits, and `write_elsewhere` ends it.
         """
         os.close(self._socket)
-        self._map.seek(0, os.SEEK_END)
+        self.map.seek(0, os.SEEK_END)
 
     def _send(self, kind, **fields):
         self._leave_if_forked()
@@ -88,12 +90,7 @@ class Slot:
 
     def _load(self, frame):
         try:
-            request = values.parse(str(frame.body, "utf-8"))
-            if request.get("details") and self._capture is None:
-                from . import details
-
-                self._capture = details.Capture(self._alone)
-            function = functions.load(request)
+            function = self._loaded(frame.body)
         except functions.Refused as refused:
             text = str(refused).encode("utf-8", "backslashreplace")
             self._send(frames.REFUSED, function=frame.function, body=text)
@@ -101,6 +98,23 @@ class Slot:
             self._functions[frame.function] = function
             about = {"executable": sys.executable, "version": ".".join(map(str, sys.version_info[:3]))}
             self._send(frames.READY, function=frame.function, body=values.encode(about))
+
+    def _loaded(self, body):
+        if body[:1] == b"\x80":  # No JSON begins so, but every pickle.
+            from . import pickled
+
+            return pickled.Calls(body)
+        request = values.parse(str(body, "utf-8"))
+        if request.get("details") and self._capture is None:
+            from . import details
+
+            self._capture = details.Capture(self._alone)
+        return functions.load(request)
+
+    def _define(self, frame):
+        calls = self._functions.get(frame.function)
+        if calls is not None:
+            calls.define(frame.index, frame.body)
 
     def _run_batch(self, frame):
         taken_up = monotonic_ns()
@@ -110,11 +124,15 @@ class Slot:
             if frame.attempt != self._attempt:
                 self._attempt = frame.attempt
                 os.environ["POOLMAP_ATTEMPT"] = str(frame.attempt)
-            tasks = values.parse_batch(frame.count, frame.body)
-            run = self._run_detailed if function.details else self._run_plain
-            end = run(function, tasks, end)
+            end = function.run(self, frame)
             flush_streams()
         self._send(frames.DONE, function=frame.function, sequence=end, value=monotonic_ns() - taken_up)
+
+    def run_json(self, function, frame):
+        """Runs the tasks of a batch in JSON; returns the number after the last one that ran."""
+        tasks = values.parse_batch(frame.count, frame.body)
+        run = self._run_detailed if function.details else self._run_plain
+        return run(function, tasks, frame.sequence)
 
     def _run_plain(self, function, tasks, sequence):
         """Runs tasks from number `sequence` on; returns the number after the last one that ran.
@@ -122,7 +140,7 @@ class Slot:
         The order of these statements is the protocol. Names are local because that is what makes them fast, and the
         three commonest types of value have an encoding of their own for the same reason.
         """
-        words, write = self._words, self._map.write
+        words, write = self.words, self.map.write
         call, call_with = function.call, function.call_with
         chunks, quote, pack = values.chunks, values.quote, _word.pack
         for task in tasks:
@@ -132,7 +150,7 @@ class Slot:
             try:
                 value = call(*task) if type(task) is list else call_with(task)
             except BaseException as error:
-                record = self._failure(error)
+                record = self.failure(error)
             else:
                 try:
                     kind = type(value)
@@ -153,13 +171,13 @@ class Slot:
             try:
                 write(record)
             except ValueError:
-                self._write_elsewhere(sequence, record)
+                self.write_elsewhere(sequence, record)
             sequence += 1
         return sequence
 
     def _run_detailed(self, function, tasks, sequence):
         """As `_run_plain`, with details in each record."""
-        words, capture = self._words, self._capture
+        words, capture = self.words, self._capture
         for task in tasks:
             words[BEGUN] = sequence
             if words[FENCE] <= sequence:
@@ -169,15 +187,15 @@ class Slot:
             try:
                 value = function.call(*task) if type(task) is list else function.call_with(task)
             except BaseException as error:
-                record = self._failure(error)
+                record = self.failure(error)
             else:
                 record = self._settle(value)
             seconds = perf_counter() - begun
             record = self._with_details(record, seconds, *capture.end())
             try:
-                self._map.write(record)
+                self.map.write(record)
             except ValueError:
-                self._write_elsewhere(sequence, record)
+                self.write_elsewhere(sequence, record)
             sequence += 1
         return sequence
 
@@ -185,29 +203,37 @@ class Slot:
         """The record of any value: of one to be awaited, and of one that JSON cannot carry, too."""
         try:
             if hasattr(type(value), "__await__"):
-                value = self._awaited(value)
+                value = self.awaited(value)
             try:
                 body = values.encode(value)
             except Exception as error:
                 from . import failures
 
                 raise failures.explain(value, error) from None
-            return _word.pack(len(body)) + body if len(body) <= MAX_BODY_BYTES else _too_large(len(body))
+            return self.record(body)
         except BaseException as error:
-            return self._failure(error)
+            return self.failure(error)
 
-    def _awaited(self, awaitable):
+    def awaited(self, awaitable):
+        """What an awaitable gives, on the event loop of this slot."""
         if self._loop is None:
             from . import awaiting
 
             self._loop = awaiting.Loop()
         return self._loop.run(awaitable)
 
-    def _failure(self, error):
+    def failure(self, error, pickled=b""):
+        """The record of a task that raised; `pickled` is the exception itself, for those who can read it."""
         self._leave_if_forked(error)
         from . import failures
 
-        return _failure_record(failures.encode(error))
+        body = failures.encode(error)
+        return _failure_record(body + b"\0" + pickled if pickled else body)
+
+    @staticmethod
+    def record(body):
+        """The record of a value."""
+        return _word.pack(len(body)) + body if len(body) <= MAX_BODY_BYTES else _too_large(len(body))
 
     def _with_details(self, record, seconds, stdout, stderr):
         details = _details.pack(len(stdout), len(stderr), seconds) + stdout + stderr
@@ -217,7 +243,7 @@ class Slot:
             return self._with_details(_too_large(length), seconds, stdout, stderr)
         return _word.pack(length | word & FAILED | DETAILED) + details + record[WORD_BYTES:]
 
-    def _write_elsewhere(self, sequence, record):
+    def write_elsewhere(self, sequence, record):
         """Delivers a record that does not fit into what is left of the area."""
         if len(record) - WORD_BYTES > MAX_BODY_BYTES:
             record = _too_large(len(record) - WORD_BYTES)
@@ -227,12 +253,12 @@ class Slot:
             if frame.kind == frames.DRAINED:
                 break
             self._pending.append(frame)
-        self._map.seek(AREA_OFFSET)
+        self.map.seek(AREA_OFFSET)
         try:
-            self._map.write(record)
+            self.map.write(record)
         except ValueError:
             self._send(frames.LARGE, sequence=sequence, body=record)
-            self._map.seek(AREA_OFFSET + _word.size)  # The word there says that this record is not in the area.
+            self.map.seek(AREA_OFFSET + _word.size)  # The word there says that this record is not in the area.
 
 
 def _failure_record(body):

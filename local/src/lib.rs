@@ -1,4 +1,9 @@
 //! The cluster with one host: a coordinator in this process, and workers that dial in over a private socket.
+//!
+//! What `poolmap run` and the Python package both hold. It starts the workers, starts them again when they die, and leaves
+//! none behind. It decides nothing about jobs.
+
+pub mod program;
 
 use std::collections::HashSet;
 use std::fs::Permissions;
@@ -13,9 +18,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use poolmap_client::{Backend, Transport};
 use poolmap_coordinator::{Config, Coordinator, Notice};
-use poolmap_proto::transport;
+use poolmap_proto::transport::{self, Transport};
 use poolmap_worker::os;
 use poolmap_worker::runtime::native::Registry;
 use tempfile::TempDir;
@@ -24,10 +28,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-use crate::exit::Failure;
-use crate::log::Level;
-use crate::this_program;
 
 /// Time that workers have to end by themselves once the job has ended.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
@@ -41,7 +41,8 @@ const RESTARTS: usize = 5;
 const RESTART_DELAY: Duration = Duration::from_millis(100);
 
 /// A coordinator and its workers.
-pub(crate) struct Local {
+#[derive(Debug)]
+pub struct Local {
     coordinator: Coordinator,
     workers: u32,
     /// Ends of workers that are not started again.
@@ -54,18 +55,60 @@ pub(crate) struct Local {
 }
 
 /// How local workers are to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) workers: NonZeroU32,
-    pub(crate) slots: NonZeroU32,
-    pub(crate) backend: Backend,
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// How many there are.
+    pub workers: NonZeroU32,
+    /// Tasks that each of them runs at once.
+    pub slots: NonZeroU32,
+    /// What they are.
+    pub place: Place,
     /// A worker that is silent for so long is lost.
-    pub(crate) worker_timeout: Duration,
+    pub worker_timeout: Duration,
+}
+
+/// Where workers run.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// The one worker is a task of this process, which knows these functions.
+    Inline(Registry),
+    /// Each is a process that runs this program.
+    Processes(WorkerProgram),
+}
+
+/// The `poolmap` program, which is started as `poolmap worker`.
+#[derive(Clone, Debug)]
+pub struct WorkerProgram {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its `--log-level`.
+    pub log_level: String,
+    /// Whether what tasks write to their standard output goes to that of this process, else to its standard error.
+    pub shares_stdout: bool,
+    /// Whether it is killed when this process dies, as seen by the thread that starts it, which must live for as long. It ends
+    /// by itself when its connection does, but that may live on in a process that was forked from this one.
+    pub dies_with_us: bool,
+}
+
+/// The system refused something that workers need.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {source}")]
+pub struct LocalError {
+    /// What was being done.
+    pub doing: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl LocalError {
+    fn doing(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { doing: doing.into(), source }
+    }
 }
 
 impl Local {
     /// Starts a coordinator and its workers. Call this within a tokio runtime, on its thread.
-    pub(crate) fn start(shape: Shape, log_level: Level, registry: Registry) -> Result<Self, Failure> {
+    pub fn start(shape: Shape) -> Result<Self, LocalError> {
         let (sender, news) = mpsc::channel(NOTICES_PER_WORKER * shape.workers.get() as usize);
         let config = Config {
             worker_timeout: shape.worker_timeout,
@@ -79,32 +122,37 @@ impl Local {
         let (end, ends) = mpsc::channel(shape.workers.get() as usize);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut folder = None;
-        if shape.backend == Backend::Inline {
-            tasks.spawn(inline(&coordinator, shape.slots, registry, end));
-        } else {
-            let private = private_folder()
-                .map_err(Failure::system("making a private folder for the socket of the workers"))?;
-            let socket = private.path().join(SOCKET_NAME);
-            listen(&coordinator, &socket)?;
-            let proven = Proven::default();
-            for number in 1..=shape.workers.get() {
-                let name = format!("local-{number}");
-                let start = Start { name, slots: shape.slots, socket: socket.clone(), log_level };
-                let worker = start.spawn().map_err(Failure::system("starting a worker"))?;
-                tasks.spawn(supervise(start, worker, proven.clone(), stop.clone(), end.clone()));
+        match shape.place {
+            Place::Inline(registry) => {
+                tasks.spawn(inline(&coordinator, shape.slots, registry, end));
             }
-            tokio::spawn(take_notice(news, proven));
-            folder = Some(private);
+            Place::Processes(program) => {
+                let private = private_folder()
+                    .map_err(LocalError::doing("making a private folder for the socket of the workers"))?;
+                let socket = private.path().join(SOCKET_NAME);
+                listen(&coordinator, &socket)?;
+                let proven = Proven::default();
+                for number in 1..=shape.workers.get() {
+                    let (name, program) = (format!("local-{number}"), program.clone());
+                    let start = Start { name, slots: shape.slots, socket: socket.clone(), program };
+                    let worker = start.spawn().map_err(LocalError::doing("starting a worker"))?;
+                    tasks.spawn(supervise(start, worker, proven.clone(), stop.clone(), end.clone()));
+                }
+                tokio::spawn(take_notice(news, proven));
+                folder = Some(private);
+            }
         }
         Ok(Self { coordinator, workers: shape.workers.get(), ends, stop, tasks, _folder: folder })
     }
 
-    pub(crate) fn coordinator(&self) -> &Coordinator {
+    /// The coordinator, for the services of its clients.
+    #[must_use]
+    pub fn coordinator(&self) -> &Coordinator {
         &self.coordinator
     }
 
     /// Waits until no worker is left; says how the last one ended.
-    pub(crate) async fn all_ended(&mut self) -> String {
+    pub async fn all_ended(&mut self) -> String {
         let mut last = String::new();
         for _ in 0..self.workers {
             last = self.ends.recv().await.unwrap_or(last);
@@ -113,7 +161,7 @@ impl Local {
     }
 
     /// Ends coordinator and workers, and waits until no worker process is left.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         self.coordinator.stop().await;
         self.tasks.close();
@@ -132,9 +180,9 @@ fn private_folder() -> io::Result<TempDir> {
 }
 
 /// Serves workers on a socket in a folder that only this user may enter.
-fn listen(coordinator: &Coordinator, socket: &Path) -> Result<(), Failure> {
+fn listen(coordinator: &Coordinator, socket: &Path) -> Result<(), LocalError> {
     let listener = UnixListener::bind(socket);
-    let listener = listener.map_err(Failure::system(format!("listening at {}", socket.display())))?;
+    let listener = listener.map_err(LocalError::doing(format!("listening at {}", socket.display())))?;
     let server = transport::server().add_service(coordinator.workers());
     tokio::spawn(async move {
         if let Err(error) = server.serve_with_incoming(UnixListenerStream::new(listener)).await {
@@ -232,7 +280,7 @@ struct Start {
     name: String,
     slots: NonZeroU32,
     socket: PathBuf,
-    log_level: Level,
+    program: WorkerProgram,
 }
 
 /// A worker process; it leads a group of its own.
@@ -253,11 +301,13 @@ impl Start {
             "--slots".into(),
             self.slots.to_string().into(),
             "--log-level".into(),
-            self.log_level.word().into(),
+            self.program.log_level.clone().into(),
         ];
         let null = std::fs::File::open("/dev/null")?;
-        let stderr = io::stderr();
-        let pid = this_program::start(words, [null.as_fd(), stderr.as_fd(), stderr.as_fd()], false)?;
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let stdout = if self.program.shares_stdout { stdout.as_fd() } else { stderr.as_fd() };
+        let streams = [null.as_fd(), stdout, stderr.as_fd()];
+        let pid = program::start(&self.program.path, words, streams, self.program.dies_with_us)?;
         Ok(Worker { pid, notice: os::exit_notice(pid)? })
     }
 }

@@ -1,0 +1,6 @@
+class TaskTimeout(TimeoutError): ...
+
+class RemoteError(RuntimeError):
+    type: str
+    message: str
+    def __init__(self, type: str, message: str) -> None: ...

@@ -1,0 +1,174 @@
+"""`poolmap.Pool`: the methods of `multiprocessing.Pool`, on an executor."""
+
+import itertools
+import threading
+from concurrent.futures import CancelledError
+from multiprocessing import TimeoutError
+
+from ._executor import Executor
+
+
+class Pool:
+    """A pool of processes with the methods of `multiprocessing.Pool`.
+
+    `processes` is the number of tasks that run at once; `maxtasksperchild` replaces a process after so many tasks. All other
+    options are those of `Executor`. Tasks travel in batches by themselves, so every `chunksize` is accepted and not needed.
+    """
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, **options):
+        if isinstance(processes, int) and processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        self._executor = Executor(processes, maxtasksperchild, initializer, initargs, **options)
+        self._is_open = True
+
+    def apply(self, func, args=(), kwds={}):
+        """The value of `func(*args, **kwds)`."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
+        """Runs `func(*args, **kwds)`; `callback` gets its value, or `error_callback` its exception, in another thread."""
+        self._check_open()
+        return AsyncResult([self._executor.submit(func, *args, **kwds)], _only, callback, error_callback)
+
+    def map(self, func, iterable, chunksize=None):
+        """The values of `func(item)`, in a list; raises the first exception."""
+        return self.starmap(func, zip(iterable), chunksize)
+
+    def starmap(self, func, iterable, chunksize=None):
+        """The values of `func(*tuple)`, in a list; raises the first exception."""
+        self._check_open()
+        return list(self._results(func, iterable))
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """As `map`, at once with a result to come; `callback` gets the list."""
+        return self.starmap_async(func, zip(iterable), chunksize, callback, error_callback)
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """As `starmap`, at once with a result to come; `callback` gets the list."""
+        self._check_open()
+        submit = self._executor.submit
+        futures = [submit(func, *arguments) for arguments in iterable]
+        return AsyncResult(futures, list, callback, error_callback)
+
+    def imap(self, func, iterable, chunksize=1):
+        """An iterator over the values of `func(item)` in the order of the items. Its `next` takes a time-out in seconds."""
+        self._check_open()
+        return _Values(self._results(func, zip(iterable)))
+
+    def imap_unordered(self, func, iterable, chunksize=1):
+        """As `imap`, in the order of completion."""
+        self._check_open()
+        return _Values(self._results(func, zip(iterable), is_ordered=False))
+
+    def _results(self, func, tuples, is_ordered=True):
+        results, add = self._executor._track().results(func, is_ordered)
+        add(tuples)
+        return results
+
+    def close(self):
+        """Takes no more tasks."""
+        self._is_open = False
+        self._executor.shutdown(wait=False)
+
+    def terminate(self):
+        """Ends all tasks at once."""
+        self._is_open = False
+        self._executor.terminate()
+
+    def join(self):
+        """Waits until all tasks have ended, after `close` or `terminate`."""
+        if self._is_open:
+            raise ValueError("Pool is still running")
+        self._executor.shutdown(wait=True)
+
+    def __enter__(self):
+        self._check_open()
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        self.terminate()
+
+    def _check_open(self):
+        if not self._is_open:
+            raise ValueError("Pool not running")
+
+
+def _only(values):
+    (value,) = values
+    return value
+
+
+class AsyncResult:
+    """The result of tasks that may still run."""
+
+    def __init__(self, futures, gather, callback, error_callback):
+        self._futures = futures
+        self._gather = gather
+        self._callback, self._error_callback = callback, error_callback
+        self._left = len(futures)
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        for future in futures:
+            future.add_done_callback(self._one_is_done)
+        if not futures:
+            self._settle()
+
+    def get(self, timeout=None):
+        """The value, or the first exception; multiprocessing.TimeoutError if it is not there after so many seconds."""
+        self.wait(timeout)
+        if not self.ready():
+            raise TimeoutError
+        if not self._is_successful:
+            raise self._value
+        return self._value
+
+    def wait(self, timeout=None):
+        """Waits until the result is there, for so many seconds at most."""
+        self._done.wait(timeout)
+
+    def ready(self):
+        """Whether the result is there."""
+        return self._done.is_set()
+
+    def successful(self):
+        """Whether no task raised; ValueError if that is not known yet."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._is_successful
+
+    def _one_is_done(self, _future):
+        with self._lock:
+            self._left -= 1
+            is_last = self._left == 0
+        if is_last:
+            self._settle()
+
+    def _settle(self):
+        try:
+            self._value = self._gather([future.result() for future in self._futures])
+            self._is_successful, callback = True, self._callback
+        except (Exception, CancelledError) as error:
+            self._value, self._is_successful, callback = error, False, self._error_callback
+        self._futures = None
+        try:
+            if callback is not None:
+                callback(self._value)
+        finally:
+            self._done.set()
+
+
+class _Values:
+    """An iterator whose `next` takes a time-out."""
+
+    def __init__(self, results):
+        self._results = results
+
+    def __iter__(self):
+        return self
+
+    def next(self, timeout=None):
+        """The next value; multiprocessing.TimeoutError if it is not there after so many seconds."""
+        self._results.set_timeout(timeout, TimeoutError)
+        return next(self._results)
+
+    __next__ = next

@@ -1,0 +1,43 @@
+"""A track: the tasks of an executor that share one set of options. To the pool it is one job that stays open."""
+
+from ._calls import Calls
+from ._future import Future
+
+
+class Track:
+    """Appends calls to a job."""
+
+    def __init__(self, job):
+        self._job = job
+        self._calls = Calls(job)
+
+    def submit(self, function, arguments, keywords):
+        """Appends a call and returns its future."""
+        future = Future()
+        try:
+            number = self._calls.number(function)
+            payload = self._calls.carried(function, arguments, keywords) if number is None else None
+        except Exception as error:  # It has no pickle, which is this task's own failure.
+            future.set_exception(error)
+            return future
+        if number is None:
+            future._index = self._job.submit_payload(payload, future)
+        else:
+            future._index = self._job.submit(function, number, arguments, keywords, future)
+        future._track = self
+        return future
+
+    def results(self, function, is_ordered=True):
+        """An iterator over results of calls, and a function that adds calls with these tuples of arguments to it."""
+        number = self._calls.number_at_once(function)
+        results = self._job.results(is_ordered)
+        return results, lambda tuples: results.extend(function, number, tuples)
+
+    def cancel(self, index):
+        """Stops a task, whose future is cancelled."""
+        if index is not None:
+            self._job.cancel_task(index)
+
+    def close(self, cancel=False):
+        """No call follows; `cancel`: what has not begun never will."""
+        self._job.close(cancel)

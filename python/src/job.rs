@@ -1,0 +1,206 @@
+//! A job of the engine: carries what its intake is given to the coordinator, and outcomes to those who wait for them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use poolmap_client::{Client, ClientError, Job, JobSpec, OutcomeRun, OutcomeStream, TaskSender};
+use tokio::sync::{mpsc, watch};
+
+use crate::delivery::News;
+use crate::intake::{Delivered, Intake, Parcel, Refusal, Sink};
+use crate::results::Piece;
+use crate::sinks::{Delivery, Sinks};
+
+/// While all slots are busy, tasks are sent at most so often: what comes in between travels together.
+const PACE: Duration = Duration::from_micros(500);
+
+/// What a job needs to run.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) client: Client,
+    pub(crate) spec: JobSpec,
+    pub(crate) slots: u64,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) news: mpsc::Sender<News>,
+    /// Why nothing runs any more; empty while all is well.
+    pub(crate) broken: watch::Receiver<String>,
+}
+
+/// What the two directions share.
+#[derive(Debug, Default)]
+struct Traffic {
+    sinks: Mutex<Sinks>,
+    /// Tasks sent, and outcomes received.
+    sent: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Traffic {
+    fn in_flight(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed).saturating_sub(self.done.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs a job until it is closed and has all its outcomes, or nothing runs any more.
+pub(crate) async fn run(start: Start) {
+    let Start { client, spec, slots, intake, news, mut broken } = start;
+    let traffic = Traffic::default();
+    let carried = async {
+        let job = client.submit(spec).await?;
+        let (tasks, outcomes) = (job.add_tasks(), job.outcomes());
+        let feeding = feed(&job, tasks, &intake, &traffic, &news, slots);
+        let fed = async {
+            match feeding.await {
+                // A job that was rejected or cancelled takes no tasks any more; its outcomes say why.
+                Ok(()) | Err(ClientError::JobClosed) => std::future::pending().await,
+                Err(error) => error,
+            }
+        };
+        tokio::select! {
+            end = receive(outcomes, &traffic, &news) => end,
+            error = fed => Err(error),
+        }
+    };
+    let reason = tokio::select! {
+        end = carried => end.unwrap_or_else(|error| error.to_string()),
+        reason = reason(&mut broken) => reason,
+    };
+    let reason = (!reason.is_empty()).then_some(reason);
+    let refusal = reason.clone().map_or(Refusal::Closed, Refusal::Broken);
+    let unsent = intake.refuse(refusal);
+    let waiting: Vec<_> =
+        lock(&traffic.sinks).drain().chain(unsent.into_iter().map(|parcel| parcel.sink)).collect();
+    for sink in waiting {
+        never(sink, reason.clone(), &news).await;
+    }
+}
+
+/// Tells a sink that tasks of it will never run: why, unless they were cancelled.
+async fn never(sink: Sink, reason: Option<String>, news: &mpsc::Sender<News>) {
+    match sink {
+        Sink::Futures(futures) => {
+            let _gone = news.send(News::Never(futures, reason)).await;
+        }
+        Sink::Results { shared, .. } => shared.refuse(reason),
+    }
+}
+
+async fn reason(broken: &mut watch::Receiver<String>) -> String {
+    let reason = broken.wait_for(|reason| !reason.is_empty()).await.map(|reason| reason.clone());
+    match reason {
+        Ok(reason) => reason,
+        Err(_closed) => std::future::pending().await,
+    }
+}
+
+fn lock(sinks: &Mutex<Sinks>) -> std::sync::MutexGuard<'_, Sinks> {
+    sinks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Carries tasks and cancellations from the intake to the coordinator, until it is closed and then cancellations alone.
+async fn feed(
+    job: &Job,
+    mut tasks: TaskSender,
+    intake: &Intake,
+    traffic: &Traffic,
+    news: &mpsc::Sender<News>,
+    slots: u64,
+) -> Result<(), ClientError> {
+    let mut cancelled = Vec::new();
+    loop {
+        let confirmed = tasks.confirmed();
+        let taken = tokio::select! {
+            taken = intake.take() => taken,
+            () = tasks.confirms_more_than(confirmed), if !cancelled.is_empty() => Delivered::default(),
+        };
+        // The oldest tasks, one for each slot, count as begun.
+        let begun = traffic.done.load(Ordering::Relaxed) + slots;
+        tasks.add_functions(taken.functions);
+        for parcel in taken.parcels {
+            if taken.is_cancelled && parcel.first_index >= begun {
+                never(parcel.sink, None, news).await;
+            } else {
+                send(&mut tasks, parcel, traffic).await?;
+            }
+        }
+        cancelled.extend(taken.cancelled);
+        let confirmed = tasks.confirmed();
+        let (known, unknown): (Vec<_>, Vec<_>) = cancelled.into_iter().partition(|index| *index < confirmed);
+        cancelled = unknown;
+        stop(job, known).await?;
+        if taken.is_cancelled {
+            cancel_from(job, begun).await?;
+        }
+        if taken.is_closed {
+            tasks.finish().await?;
+            // Now all are known.
+            stop(job, cancelled).await?;
+            if taken.is_cancelled {
+                cancel_from(job, begun).await?;
+            }
+            return cancel_on(job, intake, traffic, slots).await;
+        }
+        if traffic.in_flight() > 2 * slots {
+            tokio::time::sleep(PACE).await;
+        }
+    }
+}
+
+/// Carries cancellations for as long as the job lives.
+async fn cancel_on(job: &Job, intake: &Intake, traffic: &Traffic, slots: u64) -> Result<(), ClientError> {
+    loop {
+        let taken = intake.take().await;
+        stop(job, taken.cancelled).await?;
+        if taken.is_cancelled {
+            cancel_from(job, traffic.done.load(Ordering::Relaxed) + slots).await?;
+        }
+    }
+}
+
+/// Stops tasks whatever they do.
+async fn stop(job: &Job, tasks: Vec<u64>) -> Result<(), ClientError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    job.cancel_tasks(tasks.into_iter().map(|index| index..index + 1), true).await
+}
+
+/// Cancels what waits from an index on.
+async fn cancel_from(job: &Job, first: u64) -> Result<(), ClientError> {
+    job.cancel_tasks(std::iter::once(first..u64::MAX), false).await
+}
+
+async fn send(tasks: &mut TaskSender, parcel: Parcel, traffic: &Traffic) -> Result<(), ClientError> {
+    let count = parcel.chunk.len() as u64;
+    traffic.sent.fetch_add(count, Ordering::Relaxed);
+    lock(&traffic.sinks).add(parcel.first_index, count, parcel.sink);
+    tasks.send(parcel.chunk).await
+}
+
+/// Delivers outcomes until there are no more; says why the job could not run, if it could not.
+async fn receive(
+    mut outcomes: OutcomeStream,
+    traffic: &Traffic,
+    news: &mpsc::Sender<News>,
+) -> Result<String, ClientError> {
+    while let Some(run) = outcomes.next().await? {
+        let tasks = run.lengths.len() as u64 + run.cancelled;
+        traffic.done.fetch_add(tasks, Ordering::Relaxed);
+        for futures in sort(run, traffic) {
+            // Waits while futures are settled more slowly than tasks end.
+            let _gone = news.send(futures).await;
+        }
+    }
+    Ok(outcomes.end().map_or_else(String::new, |end| end.error.clone()))
+}
+
+/// Hands a run to the iterators that wait for it, and returns what is for futures.
+fn sort(run: OutcomeRun, traffic: &Traffic) -> Vec<News> {
+    let mut for_futures = Vec::new();
+    lock(&traffic.sinks).take(run, |delivery| match delivery {
+        Delivery::Futures(futures, run) => for_futures.push(News::Outcomes(futures, run)),
+        Delivery::Results(shared, place, run) => shared.push(place, Piece::new(run)),
+    });
+    for_futures
+}

@@ -1,0 +1,213 @@
+//! What Python holds: a pool, and the jobs that were opened in it.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use poolmap_client::{Backend, ChildOptions, Function, JobSpec, PickledCalls, function};
+use poolmap_local::{Place, Shape, WorkerProgram};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use tokio::sync::mpsc;
+
+use crate::delivery::{self, Hooks, QUEUE};
+use crate::encoder::{Encoder, check_size};
+use crate::engine::Engine;
+use crate::intake::Intake;
+use crate::results::Results;
+
+/// A worker that is silent for so long is lost: it is on this machine, so it is stopped or stuck.
+const WORKER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A coordinator and its local worker, in a thread of this process. Ends when it is closed or dropped, after its jobs.
+#[pyclass(module = "poolmap._native")]
+pub(crate) struct Pool {
+    engine: Engine,
+    hooks: Arc<Hooks>,
+    encoder: Arc<Encoder>,
+}
+
+/// A job that stays open.
+#[pyclass(module = "poolmap._native")]
+pub(crate) struct Job {
+    intake: Arc<Intake>,
+    hooks: Arc<Hooks>,
+    encoder: Arc<Encoder>,
+}
+
+#[pymethods]
+impl Pool {
+    /// Starts a pool. `program` is the file of the `poolmap` program; `hooks` is an object with the functions that
+    /// `delivery::Hooks` and `encoder::Encoder` call, and with `ended()`, called when the pool has ended.
+    #[new]
+    fn new(py: Python<'_>, program: PathBuf, slots: NonZeroU32, hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let function = |name: &str| Ok::<_, PyErr>(hooks.getattr(name)?.unbind());
+        let encoder = Encoder::new(function("dumps")?, function("careful")?, function("refused")?);
+        let ended = function("ended")?;
+        let hooks =
+            Hooks { loads: function("loads")?, failure: function("failure")?, broken: function("broken")? };
+        let hooks = Arc::new(hooks);
+        let log_level = "warn".to_owned();
+        let program = WorkerProgram { path: program, log_level, shares_stdout: true, dies_with_us: true };
+        let place = Place::Processes(program);
+        let shape = Shape { workers: NonZeroU32::MIN, slots, place, worker_timeout: WORKER_TIMEOUT };
+        let (sender, news) = mpsc::channel(QUEUE);
+        let engine = py.detach(|| Engine::start(shape, sender));
+        let engine = engine.map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let thread = thread::Builder::new().name("poolmap-outcomes".to_owned());
+        let for_thread = hooks.clone();
+        thread.spawn(move || delivery::run(news, for_thread, ended))?;
+        Ok(Self { engine, hooks, encoder: Arc::new(encoder) })
+    }
+
+    /// Opens a job.
+    #[pyo3(signature = (*, setup, python, backend, directory, max_tasks_per_child, max_child_rss, timeout_ms, retries,
+                        crash_limit, preload))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn open(
+        &self,
+        setup: &Bound<'_, PyBytes>,
+        python: String,
+        backend: &str,
+        directory: Vec<u8>,
+        max_tasks_per_child: u64,
+        max_child_rss: u64,
+        timeout_ms: u64,
+        retries: u32,
+        crash_limit: u32,
+        preload: Vec<String>,
+    ) -> PyResult<Job> {
+        self.encoder.check_process()?;
+        let setup = Bytes::copy_from_slice(setup.as_bytes());
+        let backend = if backend == "thread" { Backend::Thread } else { Backend::Process };
+        let child = ChildOptions {
+            backend: backend.into(),
+            max_tasks_per_child,
+            max_child_rss_bytes: max_child_rss,
+            python,
+            preload,
+            working_directory: directory.into(),
+            timeout_ms,
+            ..ChildOptions::default()
+        };
+        let spec = JobSpec {
+            name: "python".to_owned(),
+            function: Some(Function { kind: Some(function::Kind::Pickled(PickledCalls { setup })) }),
+            child: Some(child),
+            retries,
+            crash_limit,
+            ..JobSpec::default()
+        };
+        let (hooks, encoder) = (self.hooks.clone(), self.encoder.clone());
+        Ok(Job { intake: self.engine.open(spec), hooks, encoder })
+    }
+
+    /// Ends the pool once its jobs have ended.
+    fn close(&self) {
+        if !self.encoder.is_foreign() {
+            self.engine.close();
+        }
+    }
+
+    /// Ends the pool at once: what runs is killed, and all futures that are not settled get `broken(reason)`.
+    fn abandon(&self, reason: &str) {
+        if !self.encoder.is_foreign() {
+            self.engine.abandon(reason);
+            self.engine.close();
+        }
+    }
+}
+
+#[pymethods]
+impl Job {
+    /// Appends a function to the list that calls name, and returns its number.
+    fn add_function(&self, pickled: &Bound<'_, PyBytes>) -> u64 {
+        self.intake.add_function(Bytes::copy_from_slice(pickled.as_bytes()))
+    }
+
+    /// Appends a call of the function with this number; its outcome settles the future. Returns the index of the task, or
+    /// None if the arguments have no pickle: the future has failed with that.
+    fn submit(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        number: u64,
+        arguments: &Bound<'_, PyAny>,
+        keywords: &Bound<'_, PyDict>,
+        future: Py<PyAny>,
+    ) -> PyResult<Option<u64>> {
+        self.encoder.check_process()?;
+        match self.encoder.encode(py, function, number, arguments, Some(keywords)) {
+            Ok(payload) => self.add(py, &payload, future).map(Some),
+            Err(error) => {
+                future.call_method1(py, pyo3::intern!(py, "_fail"), (error.into_value(py),))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// As `submit`, with a payload that was made already.
+    fn submit_payload(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyBytes>,
+        future: Py<PyAny>,
+    ) -> PyResult<u64> {
+        self.encoder.check_process()?;
+        check_size(payload)?;
+        self.add(py, payload, future)
+    }
+
+    /// An iterator over the results of tasks that are added to it, in their order or in that of their completion.
+    fn results(&self, is_ordered: bool) -> PyResult<Results> {
+        self.encoder.check_process()?;
+        Ok(Results::new(self.intake.clone(), self.hooks.clone(), self.encoder.clone(), is_ordered))
+    }
+
+    /// A task is of no interest any more: it is stopped if it runs.
+    fn cancel_task(&self, index: u64) {
+        if !self.encoder.is_foreign() {
+            self.intake.cancel_task(index);
+        }
+    }
+
+    /// No task follows; `cancel`: what has not begun never will.
+    fn close(&self, cancel: bool) {
+        if self.encoder.is_foreign() {
+        } else if cancel {
+            self.intake.cancel();
+        } else {
+            self.intake.close();
+        }
+    }
+}
+
+impl Job {
+    fn add(&self, py: Python<'_>, payload: &Bound<'_, PyBytes>, future: Py<PyAny>) -> PyResult<u64> {
+        let added = self.intake.add(payload.as_bytes(), future);
+        added.map_err(|refusal| self.encoder.refused(py, refusal))
+    }
+}
+
+impl Encoder {
+    fn check_process(&self) -> PyResult<()> {
+        if self.is_foreign() {
+            return Err(PyRuntimeError::new_err(
+                "this process was forked from the one that made this executor, which works only there; make a new one here",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if !self.encoder.is_foreign() {
+            self.intake.close();
+        }
+    }
+}

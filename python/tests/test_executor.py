@@ -1,0 +1,200 @@
+"""`Executor` beyond what CPython's own tests say of it."""
+
+import asyncio
+import concurrent.futures
+import itertools
+import os
+
+import pytest
+from conftest import eventually, is_alive
+from tasks import add, awaited, die, fail, initialize, initialized, pid, wait_for
+
+import poolmap
+
+
+def test_futures_are_those_of_the_standard_library(pool):
+    future = pool.submit(add, 1, b=2)
+    assert isinstance(future, concurrent.futures.Future)
+    assert future.result() == 3
+    assert concurrent.futures.wait([pool.submit(add, 1)]).done
+
+
+def test_a_hundred_thousand_tasks_have_an_outcome_each(pool):
+    futures = [pool.submit(add, number) for number in range(100_000)]
+    assert sum(future.result() for future in concurrent.futures.as_completed(futures)) == sum(range(1, 100_001))
+
+
+def test_map_gives_results_in_order_and_goes_on_after_an_exception(pool):
+    results = pool.map(int, ["1", "x", "3"])
+    assert next(results) == 1
+    with pytest.raises(ValueError):
+        next(results)
+    assert next(results) == 3
+    assert list(results) == []
+
+
+def test_map_reads_an_endless_input_as_far_as_its_buffer(pool):
+    read = itertools.count()
+    results = pool.map(add, read, buffersize=5)
+    assert [next(results) for _ in range(10)] == list(range(1, 11))
+    assert next(read) < 20
+
+
+def test_map_shows_progress_by_what_it_is_given(pool):
+    totals = []
+
+    def bar(iterator, total):
+        totals.append(total)
+        return iterator
+
+    assert list(pool.map(add, range(3), progress=bar)) == [1, 2, 3]
+    assert totals == [3]
+
+
+def test_a_dead_child_fails_its_task_alone(pool):
+    doomed, others = pool.submit(die), [pool.submit(add, number) for number in range(50)]
+    with pytest.raises(poolmap.TaskDied, match="status 3"):
+        doomed.result()
+    assert [future.result() for future in others] == list(range(1, 51))
+    assert issubclass(poolmap.TaskDied, concurrent.futures.BrokenExecutor)
+    assert pool.submit(add, 1).result() == 2, "the pool takes more"
+
+
+def test_cancel_stops_a_task_that_runs(pool, tmp_path):
+    path = str(tmp_path / "never")
+    future, follower = pool.submit(wait_for, path), pool.submit(wait_for, path)
+    eventually(lambda: os.path.exists(f"{path}.begun"))
+    assert future.cancel() and future.cancelled()
+    assert follower.cancel()
+    assert sum(pool.map(add, range(100))) == 5050, "the slots are free"
+
+
+def test_a_cancelled_future_is_told_to_all_who_wait(pool, tmp_path):
+    future = pool.submit(wait_for, str(tmp_path / "never"))
+    future.cancel()
+    (done,) = concurrent.futures.as_completed([future])
+    assert done is future
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+
+
+def test_a_task_that_takes_too_long_times_out(pool, tmp_path):
+    timed = pool.options(timeout=0.1)
+    with pytest.raises(concurrent.futures.TimeoutError, match="0.1 s"):
+        timed.submit(wait_for, str(tmp_path / "never")).result()
+    assert issubclass(poolmap.TaskTimeout, TimeoutError)
+    assert timed.submit(add, 1).result() == 2
+
+
+def test_a_task_that_failed_is_tried_again(pool, tmp_path):
+    def flaky(path):
+        with open(path, "a") as file:
+            file.write(os.environ["POOLMAP_ATTEMPT"])
+        if os.environ["POOLMAP_ATTEMPT"] != "3":
+            raise OSError
+        return open(path).read()
+
+    assert pool.options(retries=2).submit(flaky, str(tmp_path / "tries")).result() == "123"
+
+
+def test_exactly_so_many_tasks_run_in_each_child():
+    with poolmap.Executor(2, max_tasks_per_child=5) as pool:
+        children = [future.result() for future in [pool.submit(pid) for _ in range(50)]]
+    counts = [children.count(child) for child in set(children)]
+    assert max(counts) == 5 and sum(counts) == 50
+
+
+def test_an_initializer_runs_in_each_child():
+    with poolmap.Executor(2, 1, initialize, ("yes",)) as pool:
+        assert list(pool.map(lambda _: initialized(), range(6))) == ["yes"] * 6
+
+
+def test_an_initializer_that_raises_breaks_the_executor_and_says_why():
+    with poolmap.Executor(1, initializer=fail, initargs=("on purpose",)) as pool:
+        future = pool.submit(add, 1)
+        with pytest.raises(concurrent.futures.BrokenExecutor, match="the initializer raised ValueError: on purpose"):
+            future.result()
+        with pytest.raises(poolmap.PoolBroken):
+            eventually(lambda: pool.submit(add, 1).cancelled())
+
+
+def test_the_thread_backend_shares_one_process():
+    with poolmap.Executor(3, backend="thread") as pool:
+        assert len(set(pool.map(pid, range(30)))) == 1
+
+
+def test_the_inline_backend_runs_in_the_caller():
+    with poolmap.Executor(backend="inline", retries=1) as pool:
+        assert pool.submit(pid).result() == os.getpid()
+        assert list(pool.map(add, [1, 2])) == [2, 3]
+        with pytest.raises(ValueError):
+            pool.submit(fail, "x").result()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(add, 1)
+
+
+def test_preloaded_modules_are_there():
+    with poolmap.Executor(1, preload=["colorsys"]) as pool:
+        assert pool.submit(lambda: "colorsys" in __import__("sys").modules).result()
+
+
+def test_what_an_async_function_gives_is_awaited(pool):
+    assert pool.submit(awaited, 7).result() == 7
+
+
+def test_the_event_loop_runs_functions_in_it(pool):
+    async def main():
+        return await asyncio.get_running_loop().run_in_executor(pool, add, 4)
+
+    assert asyncio.run(main()) == 5
+
+
+def test_terminate_ends_what_runs(tmp_path):
+    path = str(tmp_path / "never")
+    pool = poolmap.Executor(1)
+    future = pool.submit(wait_for, path)
+    eventually(lambda: os.path.exists(f"{path}.begun"))
+    pool.terminate()
+    with pytest.raises(poolmap.PoolBroken, match="terminated"):
+        future.result()
+
+
+def test_no_child_outlives_the_with_block():
+    with poolmap.Executor(2) as pool:
+        children = set(pool.map(pid, range(20)))
+    eventually(lambda: not any(map(is_alive, children)))
+
+
+def test_a_callback_that_raises_harms_nobody(pool):
+    future = pool.submit(add, 1)
+    future.add_done_callback(lambda _: 1 / 0)
+    assert future.result() == 2 and pool.submit(add, 2).result() == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"max_workers": 0}, ValueError, "max_workers must be greater than 0"),
+        ({"max_workers": "2"}, TypeError, "max_workers must be an integer"),
+        ({"timeout": -1}, ValueError, "timeout must be a number of seconds greater than 0"),
+        ({"timeout": float("nan")}, ValueError, "timeout"),
+        ({"retries": -1}, ValueError, "retries must be >= 0"),
+        ({"max_tasks_per_child": 0}, ValueError, "max_tasks_per_child must be >= 1"),
+        ({"backend": "fiber"}, ValueError, "backend must be one of process, thread, inline"),
+        ({"backend": "thread", "timeout": 1}, ValueError, "backend='process'"),
+        ({"initializer": 5}, TypeError, "initializer must be a callable"),
+    ],
+)
+def test_bad_options_are_refused_with_a_reason(options, error, text):
+    with pytest.raises(error, match=text):
+        poolmap.Executor(**options)
+
+
+def test_an_executor_that_was_shut_down_takes_no_more():
+    pool = poolmap.Executor(1)
+    pool.submit(add, 1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        pool.submit(add, 1)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        pool.options(retries=1).submit(add, 1)

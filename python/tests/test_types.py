@@ -1,0 +1,39 @@
+"""The stubs, as mypy and pyright read them, and as they compare with the code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TYPING = Path(__file__).parent / "typing"
+
+
+def said(*words):
+    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=TYPING)
+
+
+def refused_lines():
+    lines = (TYPING / "misuses.py").read_text().splitlines()
+    return {number for number, line in enumerate(lines, 1) if line.endswith("# refused")}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("words", [("mypy", "--strict"), ("pyright",)])
+def test_type_checkers_understand_the_package(words):
+    pytest.importorskip(words[0])
+    good = said(*words, "uses.py")
+    assert good.returncode == 0, good.stdout
+    bad = said(*words, "misuses.py")
+    found = {int(number) for number in re.findall(r"misuses\.py:(\d+)(?::\d+)?\D*? error", bad.stdout)}
+    assert found == refused_lines(), bad.stdout
+
+
+@pytest.mark.timeout(300)
+def test_the_stubs_say_what_the_code_has():
+    pytest.importorskip("mypy")
+    names = ["_executor", "_pool", "_asyncio", "_run_jobs", "_sizing", "_errors", "_died", "_future"]
+    options = ("--ignore-missing-stub", "--allowlist", "allowlist.txt")
+    compared = said("mypy.stubtest", *options, *(f"poolmap.{name}" for name in names))
+    assert compared.returncode == 0, compared.stdout

@@ -1,0 +1,150 @@
+"""Calls as the Python package pickles them: the functions of a job, and the loop that runs its tasks.
+
+- The body of the frame that announces the job is a pickled dict: `path` and `argv` for `sys`, and `initializer`, which is
+  None or a pickled pair of a function and its arguments.
+- Each function of the job's list comes in a frame of its own, pickled, and is loaded when a task first names it.
+- A payload is a pickled pair of a number and arguments. Numbers from `FIRST_FUNCTION` on are the functions of the list;
+  those below are calls of this module: `_call_carried` and `_call_with_keywords`.
+- A value is its pickle. A failure carries the exception, pickled, behind a NUL after what it always is.
+
+The Python package writes what this module reads: `poolmap/_calls.py`.
+"""
+
+import pickle
+import sys
+from _struct import Struct
+from pickle import dumps, loads
+
+from .functions import Refused
+
+PROTOCOL = 5
+FIRST_FUNCTION = 2
+
+
+class Calls:
+    """The functions of one job in one slot."""
+
+    details = False
+
+    def __init__(self, setup):
+        setup = loads(setup)
+        sys.path[:] = setup["path"] + [folder for folder in sys.path if folder not in setup["path"]]
+        sys.argv[:] = setup["argv"]
+        if setup["initializer"] is not None:
+            _initialize(setup["initializer"])
+        self.functions = [_call_carried, self._call_with_keywords]
+
+    def define(self, place, pickled):
+        """Takes the function with this number of the job's list."""
+        assert place == len(self.functions) - FIRST_FUNCTION, "the pool sends each function once, in order"
+        self.functions.append(_Unloaded(self, place + FIRST_FUNCTION, bytes(pickled)))
+
+    def run(self, slot, frame):
+        """Runs the tasks of a batch; returns the number after the last one that ran. As `Slot._run_plain`."""
+        words, write, functions = slot.words, slot.map.write, self.functions
+        pack = Struct("<I").pack
+        sequence = frame.sequence
+        lengths = Struct(f"<{frame.count}I").unpack_from(frame.body)
+        # Slices of bytes are cheaper while they are small; what came large is not copied.
+        body = frame.body if type(frame.body) is bytes else memoryview(frame.body)
+        begin = 4 * frame.count
+        for length in lengths:
+            words[0] = sequence
+            if words[1] <= sequence:
+                break
+            end = begin + length
+            try:
+                number, arguments = loads(body[begin:end])
+                value = functions[number](*arguments)
+            except BaseException as error:
+                record = slot.failure(error, encode_exception(error))
+            else:
+                try:
+                    pickled = dumps(value, PROTOCOL)
+                    record = pack(len(pickled)) + pickled
+                except BaseException:
+                    record = None
+            # Not in the handler above, whose exception would become the context of the task's own.
+            if record is None:
+                record = self._settle(slot, value)
+            try:
+                write(record)
+            except ValueError:
+                slot.write_elsewhere(sequence, record)
+            number = arguments = value = record = pickled = None  # What a task has made does not outlive it.
+            sequence += 1
+            begin = end
+        return sequence
+
+    def _settle(self, slot, value):
+        """The record of a value that is to be awaited, or that pickle alone cannot carry."""
+        try:
+            if hasattr(type(value), "__await__"):
+                value = slot.awaited(value)
+            return slot.record(_encode(value))
+        except BaseException as error:
+            return slot.failure(error, encode_exception(error))
+
+    def _call_with_keywords(self, number, arguments, keywords):
+        return self.functions[number](*arguments, **keywords)
+
+
+class _Unloaded:
+    """Stands in the list of functions for one that no task has named yet."""
+
+    def __init__(self, calls, number, pickled):
+        self._calls = calls
+        self._number = number
+        self._pickled = pickled
+
+    def __call__(self, /, *arguments, **keywords):
+        function = self._calls.functions[self._number] = loads(self._pickled)
+        return function(*arguments, **keywords)
+
+
+def _call_carried(pickled, arguments, keywords):
+    """Calls a function that travels with its task."""
+    return loads(pickled)(*arguments, **keywords)
+
+
+def _initialize(pickled):
+    try:
+        function, arguments = loads(pickled)
+        function(*arguments)
+    except BaseException as error:
+        from . import failures
+
+        what = f"{failures.type_name(error)}: {failures.message(error)}".rstrip(": ")
+        trace = failures.trace(error)
+        raise Refused(f"the initializer raised {what}\n{trace}".rstrip()) from None
+
+
+def _encode(value):
+    """The pickle of a value, by cloudpickle where pickle alone cannot; raises what tells the user why there is none."""
+    try:
+        return dumps(value, PROTOCOL)
+    except Exception as error:
+        return _encode_by_value(value, error)
+
+
+def _encode_by_value(value, error):
+    try:
+        import cloudpickle
+    except ImportError:
+        raise error from None
+    try:
+        return cloudpickle.dumps(value, PROTOCOL)
+    except Exception as error:
+        try:
+            from poolmap import _unpicklable
+        except ImportError:
+            raise error from None
+        raise _unpicklable.explained(value, "the function's result", error) from None
+
+
+def encode_exception(error):
+    """The pickle of an exception; empty if it has none, and its text must do."""
+    try:
+        return _encode(error)
+    except BaseException:
+        return b""

@@ -1,0 +1,128 @@
+"""Pickled calls: what the Python package sends, run to the end."""
+
+import json
+import os
+import pickle
+import struct
+import sys
+import threading
+import unittest
+
+from pool_side import BATCH, HEADER, READY, REFUSED, Runner, WithRunner
+
+DEFINE = 10
+FIRST_FUNCTION = 2
+
+
+def setup(initializer=None, **fields):
+    pickled = None if initializer is None else pickle.dumps(initializer)
+    return pickle.dumps({"path": sys.path, "argv": ["of the user"], "initializer": pickled, **fields})
+
+
+class PickledCalls(WithRunner):
+    def announce(self, body=None):
+        self.slot.functions += 1
+        self.slot.send(1, function=self.slot.functions, body=setup() if body is None else body)
+        return self.slot.receive()
+
+    def define(self, *functions):
+        for place, function in enumerate(functions):
+            self._frame(DEFINE, place, pickle.dumps(function))
+
+    def _frame(self, kind, index, body):
+        header = HEADER.pack(kind, self.slot.functions, 0, 0, 0, index, 0, len(body))
+        self.slot.socket.sendall(header + body)
+
+    def run_calls(self, *calls):
+        payloads = [pickle.dumps(call, 5) for call in calls]
+        first, self.slot.next = self.slot.next, self.slot.next + len(payloads)
+        lengths = struct.pack(f"<{len(payloads)}I", *map(len, payloads))
+        self.slot.send(
+            BATCH, function=self.slot.functions, count=len(payloads), attempt=1, sequence=first,
+            body=lengths + b"".join(payloads),
+        )
+        self.slot.receive()
+        return self.slot.read(len(payloads))
+
+    def values(self, *calls):
+        records = self.run_calls(*calls)
+        return [pickle.loads(record.body) for record in records if not record.failed]
+
+    def test_functions_of_the_list_are_called_by_number(self):
+        self.assertEqual(self.announce().kind, READY)
+        self.define(pow, divmod)
+        self.assertEqual(self.values((FIRST_FUNCTION, (2, 5)), (FIRST_FUNCTION + 1, (7, 2))), [32, (3, 1)])
+
+    def test_functions_may_be_added_between_batches(self):
+        self.announce()
+        self.define(abs)
+        self.assertEqual(self.values((FIRST_FUNCTION, (-1,))), [1])
+        self._frame(DEFINE, 1, pickle.dumps(len))
+        self.assertEqual(self.values((FIRST_FUNCTION + 1, ("four",))), [4])
+
+    def test_keywords_and_carried_functions_have_calls_of_their_own(self):
+        self.announce()
+        self.define(int)
+        calls = (1, (FIRST_FUNCTION, ("11",), {"base": 2})), (0, (pickle.dumps(max), (1, 2), {}))
+        self.assertEqual(self.values(*calls), [3, 2])
+
+    def test_an_exception_comes_back_as_itself_and_as_text(self):
+        self.announce()
+        self.define(int)
+        (record,) = self.run_calls((FIRST_FUNCTION, ("x",)))
+        text, _, pickled = record.body.partition(b"\0")
+        self.assertEqual(json.loads(text)["type"], "ValueError")
+        self.assertEqual(repr(pickle.loads(pickled)), repr(ValueError("invalid literal for int() with base 10: 'x'")))
+
+    def test_a_value_that_has_no_pickle_is_a_failure(self):
+        self.announce()
+        self.define(threading.Lock)
+        (record,) = self.run_calls((FIRST_FUNCTION, ()))
+        self.assertIn("lock", json.loads(record.body.partition(b"\0")[0])["message"])
+
+    def test_a_payload_that_cannot_be_loaded_fails_alone(self):
+        self.announce()
+        self.define(abs)
+        good = (FIRST_FUNCTION, (-3,))
+        records = self.run_calls(good, (99, ()), good)
+        self.assertEqual([record.failed for record in records], [False, True, False])
+
+    def test_a_function_that_cannot_be_loaded_fails_the_tasks_that_name_it(self):
+        self.announce()
+        self._frame(DEFINE, 0, b"cno_such_module\nf\n.")
+        first, second = self.run_calls((FIRST_FUNCTION, ()), (0, (pickle.dumps(abs), (-4,), {})))
+        self.assertIn("no_such_module", json.loads(first.body.partition(b"\0")[0])["message"])
+        self.assertEqual(pickle.loads(second.body), 4)
+
+    def test_an_initializer_runs_before_the_first_task(self):
+        self.announce(setup((os.putenv, ("A", "b"))))
+        self.assertEqual(self.announce(setup((os.chdir, ("/",)))).kind, READY)
+        self.define(os.getcwd)
+        self.assertEqual(self.values((FIRST_FUNCTION, ())), ["/"])
+
+    def test_an_initializer_that_raises_refuses_the_job(self):
+        frame = self.announce(setup((int, ("x",))))
+        self.assertEqual(frame.kind, REFUSED)
+        self.assertIn("the initializer raised ValueError", frame.body.decode())
+
+    def test_large_values_and_arguments_come_through_whole(self):
+        self.announce()
+        self.define(bytes)
+        large = bytes(range(256)) * 8192
+        payload = pickle.dumps((FIRST_FUNCTION, (large,)), 5)
+        self.slot.send(
+            BATCH, function=1, count=1, attempt=1, sequence=1, body=struct.pack("<I", len(payload)) + payload
+        )
+        self.slot.receive()
+        self.slot.drained()
+        record = self.slot.receive(9)
+        self.assertEqual(pickle.loads(record.body[4:]), large)
+
+
+class Streams(unittest.TestCase):
+    def test_what_tasks_print_is_kept_apart_if_asked_for(self):
+        with Runner(leading=["--stdout"]) as runner:
+            runner.slot.load(source="def f():\n    print('here')")
+            runner.slot.run_one()
+            status, stdout = runner.end()
+        self.assertEqual((status, stdout), (0, b"here\n"))
