@@ -28,7 +28,7 @@ use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  poolmap cluster up examples/cluster-local.toml         start the coordinator and all workers, and wait until they have joined
+  poolmap cluster up examples/cluster-local.toml         start all, and wait for the workers
   poolmap cluster status examples/cluster-local.toml     who is there
   poolmap cluster down examples/cluster-local.toml       let jobs end, stop all, leave nothing
   poolmap cluster manifest examples/cluster-kubernetes.toml | kubectl apply -f -

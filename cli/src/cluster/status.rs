@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::FileArgs;
 use super::file::ClusterFile;
 use super::folder::Folder;
-use super::talk::{GroupReport, Question, Report, State};
+use super::talk::{GroupReport, Question, Report, State, counted};
 use crate::connect::blocking;
 use crate::exit::{Failure, LOST};
 
@@ -78,8 +78,9 @@ fn print(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
 /// How many workers of a group are in which state.
 fn counts(group: &GroupReport) -> String {
     let count = |state| group.workers.iter().filter(|worker| worker.state == state).count();
-    let slots: u32 = group.workers.iter().map(|worker| worker.slots).sum();
-    let joined = format!("{} of {} joined, {slots} slots", count(State::Joined), group.workers.len());
+    let slots = group.workers.iter().map(|worker| worker.slots as usize).sum();
+    let (joined, all) = (count(State::Joined), group.workers.len());
+    let joined = format!("{joined} of {all} joined, {}", counted(slots, "slot"));
     let others = [State::Launched, State::Queued, State::Lost].map(|state| (count(state), state.word()));
     let others =
         others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));

@@ -95,6 +95,11 @@ impl State {
     }
 }
 
+/// So many of something.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 impl Report {
     fn workers(&self) -> impl Iterator<Item = &WorkerReport> {
         self.groups.iter().flat_map(|group| &group.workers)
@@ -106,7 +111,8 @@ impl Report {
     }
 
     /// Slots of the workers that have joined.
-    pub(crate) fn slots(&self) -> u32 {
-        self.workers().filter(|worker| worker.state == State::Joined).map(|worker| worker.slots).sum()
+    pub(crate) fn slots(&self) -> usize {
+        let joined = self.workers().filter(|worker| worker.state == State::Joined);
+        joined.map(|worker| worker.slots as usize).sum()
     }
 }

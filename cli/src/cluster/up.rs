@@ -16,7 +16,7 @@ use super::FileArgs;
 use super::file::ClusterFile;
 use super::folder::Folder;
 use super::status::ask;
-use super::talk::{Event, Question, Report, State, Trouble};
+use super::talk::{Event, Question, Report, State, Trouble, counted};
 use crate::connect::blocking;
 use crate::exit::{Failure, INTERRUPTED, say};
 use crate::quantity::parse_time;
@@ -144,10 +144,10 @@ fn tell_up(report: &Report, already: &str) -> Result<ExitCode, Failure> {
     };
     writeln!(
         stdout,
-        "the cluster {} is up{already}: {} workers, {} slots{queued}; coordinator at {}",
+        "the cluster {} is up{already}: {}, {}{queued}; coordinator at {}",
         report.name,
-        report.count(State::Joined),
-        report.slots(),
+        counted(report.count(State::Joined), "worker"),
+        counted(report.slots(), "slot"),
         report.addresses.join(", "),
     )?;
     let usual = poolmap_proto::access::find(None, poolmap_proto::access::Role::Client);

@@ -80,8 +80,8 @@ async fn nothing_outlives_a_worker_that_is_killed_nor_the_process_that_a_shell_s
         let mut workers = Workers::start([cluster.worker("-j1")]);
         let job = client.submit(native("sleep_ms")).await.unwrap();
         let mut tasks = job.add_tasks();
-        tasks.send(["[1]", "[3600000]"].into_iter().collect()).await.unwrap();
-        job.outcomes().next().await.unwrap().unwrap();
+        tasks.send(["[3600000]"].into_iter().collect()).await.unwrap();
+        tasks.finish().await.unwrap();
         let worker = workers.0.remove(0);
         let front = worker.process_id();
         // The process of the shell, the worker, its child, and the keeper.

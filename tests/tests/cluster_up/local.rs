@@ -63,6 +63,25 @@ fn a_cluster_is_started_once_and_is_down_after_it_was_taken_down() {
 }
 
 #[test]
+fn a_job_that_runs_comes_to_its_end_before_the_cluster_is_down() {
+    let yard = two_workers();
+    yard.poolmap("cluster up cluster.toml").succeeds();
+    yard.write(
+        "f.py",
+        "import pathlib, time\ndef nap(path):\n    pathlib.Path(path).touch()\n    time.sleep(1)\n    return 'rested'\n",
+    );
+    let begun = yard.path("begun");
+    yard.write("tasks.jsonl", &format!("[\"{}\"]\n", begun.display()));
+    let mut submit = yard.command(&crate::programs::built().poolmap);
+    let job = submit.args(["submit", "f.py:nap", "tasks.jsonl"]).spawn().unwrap();
+    eventually("the task has begun", || begun.exists().then_some(()));
+    yard.down();
+    let output = job.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"index\":0,\"value\":\"rested\"}\n");
+    assert!(output.status.success());
+}
+
+#[test]
 fn its_folder_is_private_and_workers_have_their_environment() {
     let yard = two_workers();
     yard.poolmap("cluster up cluster.toml").succeeds();

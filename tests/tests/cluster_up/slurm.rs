@@ -101,7 +101,7 @@ fn what_slurm_lets_wait_is_no_failure_and_is_cancelled_even_if_the_steward_was_k
     cluster(&yard, "nodes = 2\narguments = [\"--cpus-per-task=2\"]");
     let up = yard.poolmap("cluster up --timeout 5s cluster.toml").succeeds();
     assert!(
-        up.stdout.contains("is up: 1 workers") && up.stdout.contains("1 more wait in Slurm's queue"),
+        up.stdout.contains("is up: 1 worker, ") && up.stdout.contains("1 more wait in Slurm's queue"),
         "{}",
         up.stdout
     );

@@ -77,7 +77,7 @@ fn each_host_that_cannot_have_a_worker_is_named_with_its_reason() {
     yard.leaves_nothing();
     // What can be started may be kept.
     let ran = yard.poolmap("cluster up --keep cluster.toml").exits(3);
-    assert!(ran.stdout.contains("is up: 1 workers"), "{ran:?}");
+    assert!(ran.stdout.contains("is up: 1 worker, "), "{ran:?}");
     assert_eq!(yard.states(), ["joined", "lost", "lost", "lost"]);
     yard.down();
 }

@@ -29,12 +29,17 @@ fn the_page_of_cpus() {
 }
 
 #[test]
+fn the_page_of_cluster() {
+    insta::assert_snapshot!("cluster", poolmap("cluster --help").run().succeeds().stdout());
+}
+
+#[test]
 fn a_word_that_is_no_command_is_corrected() {
     let ran = poolmap("rum f.py:f").run().exits(2);
     insta::assert_snapshot!(ran.stderr(), @r"
     error: unrecognized subcommand 'rum'
 
-      tip: a similar subcommand exists: 'run'
+      tip: some similar subcommands exist: 'run', 'resume'
 
     Usage: poolmap [OPTIONS] <COMMAND>
 

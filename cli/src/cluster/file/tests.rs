@@ -1,3 +1,5 @@
+//! What cluster files say, and what is wrong with them.
+
 use super::*;
 
 fn parse(text: &str) -> Result<ClusterFile, String> {
