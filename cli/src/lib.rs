@@ -62,7 +62,7 @@ enum Command {
     Results(jobs::ResultsArgs),
     /// Wait until jobs have ended, and exit as `poolmap run` would have
     Wait(jobs::SeveralArgs),
-    /// Stop jobs: what has not begun never will
+    /// Stop jobs, and the tasks of them that run
     Cancel(jobs::SeveralArgs),
     /// Hand out nothing more of jobs; what runs ends
     Pause(jobs::SeveralArgs),

@@ -96,9 +96,18 @@ impl Job {
         Ok(())
     }
 
-    /// Stops the job: tasks that have not begun never will.
+    /// Stops the job and the tasks of it that run.
     pub async fn cancel(&self) -> Result<(), ClientError> {
-        let request = CancelRequest { job_id: self.id };
+        self.cancel_with(true).await
+    }
+
+    /// Stops the job: tasks that have not begun never will, and those that run come to their end.
+    pub async fn cancel_unbegun(&self) -> Result<(), ClientError> {
+        self.cancel_with(false).await
+    }
+
+    async fn cancel_with(&self, running: bool) -> Result<(), ClientError> {
+        let request = CancelRequest { job_id: self.id, running };
         self.client.call(async || self.client.jobs.clone().cancel(request).await).await?;
         Ok(())
     }

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     },
     Cancel {
         job: JobId,
+        /// Stop what runs, too.
+        running: bool,
         reply: Reply<()>,
     },
     /// Cancels some tasks.

@@ -138,7 +138,7 @@ impl Core {
             Command::Close { job, reply } => self.close(job, reply),
             Command::Outcomes { job, position, reply } => self.outcomes(job, position, reply),
             Command::Confirm { job, cursor, has_end } => self.confirm(job, cursor, has_end),
-            Command::Cancel { job, reply } => self.cancel(job, reply),
+            Command::Cancel { job, running, reply } => self.cancel(job, running, reply),
             Command::Pause { job, paused, reply } => self.pause(job, paused, reply),
             Command::Status { job, wait, reply } => self.status(job, wait, reply),
             Command::List { reply } => self.list(reply),

@@ -16,6 +16,9 @@ use crate::signals::Signals;
 /// Time that tasks have to end after the first Ctrl-C.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(3);
 
+/// Time to tell the coordinator to stop what runs, once nobody waits for it any more.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How a job ended, as far as this side knows.
 pub(crate) struct Ended {
     pub(crate) counts: Counts,
@@ -79,7 +82,7 @@ impl Streams {
         Ok(Ended { counts, end, was_interrupted, input })
     }
 
-    /// Lets what runs end, until the next signal.
+    /// Lets what runs end, for a while or until the next signal; then it is stopped.
     async fn cancel(
         &mut self,
         job: &Job,
@@ -87,12 +90,16 @@ impl Streams {
         mut signals: Signals,
     ) -> Option<JobEnd> {
         let rest = async {
-            job.cancel().await?;
+            job.cancel_unbegun().await?;
             self.sink.take_all(outcomes).await
         };
-        tokio::select! {
-            end = tokio::time::timeout(INTERRUPT_GRACE, rest) => end.ok()?.ok()?,
+        let end = tokio::select! {
+            end = tokio::time::timeout(INTERRUPT_GRACE, rest) => end.ok().and_then(Result::ok).flatten(),
             () = signals.next() => None,
+        };
+        if end.is_none() {
+            let _lost_or_late = tokio::time::timeout(STOP_PATIENCE, job.cancel()).await;
         }
+        end
     }
 }

@@ -103,11 +103,11 @@ impl Core {
         }
     }
 
-    pub(super) fn cancel(&mut self, job: JobId, reply: Reply<()>) {
+    pub(super) fn cancel(&mut self, job: JobId, running: bool, reply: Reply<()>) {
         let Some((entry, reply)) = self.requested(job, reply) else { return };
         entry.stop("it was cancelled");
         let _gone = reply.send(Ok(()));
-        self.feed(Event::JobCancelled { job, kills_running: false }, Report::Nothing);
+        self.feed(Event::JobCancelled { job, kills_running: running }, Report::Nothing);
         self.settle(job);
     }
 

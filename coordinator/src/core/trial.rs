@@ -90,7 +90,7 @@ impl Trial {
                 self.workers.extend(attached.map(|attached| (who, attached)));
             }
             (1, _) => self.core.feed(Event::TimePassed, Report::Nothing),
-            (2, _) => drop(ask(&mut self.core, |reply| Command::Cancel { job, reply })),
+            (2, _) => drop(ask(&mut self.core, |reply| Command::Cancel { job, running: false, reply })),
             (_, Some(stream)) => {
                 if let Ok(message) = WorkerMessage::decode(bytes) {
                     self.core.command(Command::WorkerSaid { stream, message });

@@ -59,8 +59,9 @@ impl Jobs for JobsService {
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
-        let job = JobId(request.into_inner().job_id);
-        ask(&self.commands, |reply| Command::Cancel { job, reply }).await?;
+        let CancelRequest { job_id, running } = request.into_inner();
+        let job = JobId(job_id);
+        ask(&self.commands, |reply| Command::Cancel { job, running, reply }).await?;
         Ok(Response::new(CancelResponse {}))
     }
 

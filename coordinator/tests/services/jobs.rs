@@ -76,7 +76,7 @@ async fn a_job_that_never_was_is_not_found() {
     let added = job.request(Some(chunk(0, &["a"])), false).await.unwrap_err();
     let closed = job.request(None, true).await.unwrap_err();
     let status = soon(job.jobs.status(StatusRequest { job_id: 77, wait: false })).await.unwrap_err();
-    let cancelled = soon(job.jobs.cancel(CancelRequest { job_id: 77 })).await.unwrap_err();
+    let cancelled = soon(job.jobs.cancel(CancelRequest { job_id: 77, running: false })).await.unwrap_err();
     let read = job.outcomes_at(0).await.unwrap_err();
     for status in [added, closed, status, cancelled, read] {
         assert_eq!(status.code(), Code::NotFound);
@@ -169,7 +169,7 @@ async fn cancelling_a_job_gives_every_task_that_did_not_begin_that_outcome() {
     let cluster = cluster();
     let mut job = cluster.submit(spec()).await;
     job.add(&["a", "b", "c", "d"]).await;
-    soon(job.jobs.cancel(CancelRequest { job_id: job.id })).await.unwrap();
+    soon(job.jobs.cancel(CancelRequest { job_id: job.id, running: false })).await.unwrap();
     let refused = job.request(Some(chunk(4, &["e"])), false).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     let finished = job.finish().await;

@@ -70,7 +70,7 @@ async fn a_cancelled_job_asks_for_what_has_not_begun_and_waits_for_what_has() {
     job.add(&["a", "b", "c"]).await;
     let (running, ahead) = (worker.batch().await, worker.batch().await);
     worker.say(Report::Begun(Begun { batch_id: running.batch_id })).await;
-    let request = CancelRequest { job_id: job.id };
+    let request = CancelRequest { job_id: job.id, running: false };
     soon(job.jobs.cancel(request)).await.unwrap();
     let asked = loop {
         match worker.next().await {

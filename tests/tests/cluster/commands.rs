@@ -115,12 +115,15 @@ fn results_stream_while_the_job_runs_and_a_job_that_was_paused_goes_on() {
 #[test]
 fn a_job_that_is_cancelled_says_so_and_its_waiter_exits_with_1() {
     let (cluster, workers) = Cluster::with_worker("");
-    let job = cluster.detached("", 1000, 50);
+    let job = cluster.detached("", 1000, 3_600_000);
+    cluster.eventually(&job, "running");
     let waiter = cluster.command("wait").arg(&job).start();
     cluster.command("cancel").arg(&job).run().succeeds();
     let said = waiter.ends().exits(1).stderr();
     assert!(said.contains("it was cancelled"), "{said}");
     cluster.eventually(&job, "stopped");
+    let next = cluster.detached("", 2, 1);
+    cluster.command("wait").arg(&next).run().succeeds();
     cluster.stop();
     workers.leave();
 }
