@@ -1,8 +1,8 @@
 //! The native half of the Python package: a coordinator and its local workers in a thread, jobs that stay open while tasks are
 //! appended to them, and outcomes on their way into futures and iterators.
 //!
-//! Python threads append to an [`intake`] and return; the engine's thread ([`engine`], [`job`]) carries it to the coordinator and
-//! sorts the outcomes ([`sinks`]); one more thread settles futures ([`delivery`]), so that the engine never waits for the GIL.
+//! Python threads append to an `intake` and return; the engine's thread (`engine`, `job`) carries it to the coordinator and
+//! sorts the outcomes (`sinks`); one more thread settles futures (`delivery`), so that the engine never waits for the GIL.
 //! What a call is, how it is pickled and what a failure means to its caller is decided in Python.
 
 mod delivery;
