@@ -44,6 +44,8 @@ pub(super) struct Link {
     /// How long another stream is searched for.
     patience: Duration,
     last_heard: Instant,
+    /// The coordinator has told the worker on this stream to leave: if it then ends the stream, it is stopping itself.
+    is_dismissed: bool,
 }
 
 /// How an attachment ends.
@@ -97,6 +99,7 @@ impl Link {
             heartbeat_interval: Duration::from_millis(heartbeat_interval_ms.max(1).into()),
             patience,
             last_heard: Instant::now(),
+            is_dismissed: false,
         };
         (new, reports)
     }
@@ -127,9 +130,7 @@ impl Link {
                 Event::Said(Err(status)) if is_final(&status) || !self.is_resumable() => {
                     return Err(End::Failed(SessionError::Refused(status)));
                 }
-                Event::Said(Ok(None)) if !self.is_resumable() || self.reports.is_none() => {
-                    return Err(End::HungUp);
-                }
+                Event::Said(Ok(None)) if self.is_over() => return Err(End::HungUp),
                 Event::Said(broken) => {
                     tracing::debug!(?broken, "the stream to the coordinator is gone");
                     self.messages = None;
@@ -164,6 +165,11 @@ impl Link {
         !self.token.is_empty()
     }
 
+    /// Whether the end of the stream is that of the attachment.
+    fn is_over(&self) -> bool {
+        !self.is_resumable() || self.is_dismissed || self.reports.is_none()
+    }
+
     async fn event(&mut self) -> Event {
         let is_searching = self.search.is_some();
         let is_watched = self.is_resumable() && !is_searching;
@@ -180,6 +186,7 @@ impl Link {
         self.last_heard = Instant::now();
         // It was only slow. Whatever a new stream brought now would be out of order.
         self.search = None;
+        self.is_dismissed |= matches!(message.kind, Some(Kind::Drain(_)));
         let bytes = message.kind.as_ref().map_or(0, payload_bytes);
         if self.line.heard(bytes, message.received)? {
             self.beat();
@@ -213,6 +220,7 @@ impl Link {
         // A stream that breaks at once is noticed by the end of its messages.
         let _broken = attached.lease.send(lease);
         self.messages = Some(attached.messages);
+        self.is_dismissed = false;
         self.last_heard = Instant::now();
         Ok(())
     }

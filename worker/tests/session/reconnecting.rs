@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use poolmap_proto::v1::Heartbeat;
 use poolmap_proto::v1::coordinator_message::Kind;
 use poolmap_proto::v1::worker_message::Kind as Report;
+use poolmap_proto::v1::{Drain, Heartbeat};
 use poolmap_worker::runtime::native::Registry;
 use poolmap_worker::{Config, ConnectError, Connector, OnCoordinatorLost};
 use rand::rngs::StdRng;
@@ -229,4 +229,15 @@ async fn a_worker_that_is_refused_does_not_try_again() {
     let refused =
         || std::future::ready(Err(ConnectError::Refused("that certificate has expired".to_owned())));
     assert_eq!(failure(config(1), Connector::new(refused)).await, "that certificate has expired");
+}
+
+#[tokio::test]
+async fn a_worker_leaves_with_its_coordinator_when_that_says_so() {
+    let yard = Yard::new();
+    let mut coordinator = Coordinator::start(config(1), NEVER).await;
+    let stuck = coordinator.stuck(&yard).await;
+    coordinator.say(Kind::Drain(Drain {})).await;
+    coordinator.stream = None;
+    coordinator.end().await.unwrap();
+    assert!(!lives(stuck));
 }
