@@ -1,6 +1,6 @@
 //! Who gets in: the cluster's certificate authority, the access files it makes, and which of them count.
 //!
-//! Nothing here touches a connection; `listen` asks [`Gate`] whom a certificate belongs to.
+//! Nothing here touches a connection; `listen` asks `Gate` whom a certificate belongs to.
 
 mod advertise;
 mod authority;
