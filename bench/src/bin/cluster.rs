@@ -155,7 +155,7 @@ impl Bench {
         let input = self.path("sleeps.jsonl");
         let trace = self.path("trace");
         let source = format!(
-            "import os, time\ndef work(task):\n    with open({:?}, 'a') as trace: print(task, os.environ['POOLMAP_ATTEMPT'], time.time(), file=trace)\n    time.sleep(0.2 if os.environ['POOLMAP_ATTEMPT'] == '1' else 0)\n",
+            "import os, time\ndef work(task):\n    with open({:?}, 'a') as trace: print(task, os.environ['POOLMAP_ATTEMPT'], time.time(), file=trace)\n    time.sleep(1 if os.environ['POOLMAP_ATTEMPT'] == '1' else 0)\n",
             trace.display().to_string()
         );
         fs::write(self.path("sleeps.py"), source)?;
@@ -169,7 +169,7 @@ impl Bench {
             let mut command = self.client(&self.poolmap, folder, "submit --output value");
             let function = format!("{}:work", self.path("sleeps.py").display());
             let mut job = Service(command.arg(function).arg(&input).stdout(Stdio::null()).spawn()?);
-            while fs::read_to_string(&trace).unwrap_or_default().lines().count() < 6 {
+            while fs::read_to_string(&trace).unwrap_or_default().lines().count() < 2 {
                 std::thread::sleep(Duration::from_millis(5));
             }
             let killed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();

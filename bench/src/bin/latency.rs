@@ -38,7 +38,8 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let folder = tempfile::tempdir()?;
-    let coordinator = Coordinator::start(Config::default());
+    let config = Config { is_local: true, reconnect_grace: Duration::ZERO, ..Config::default() };
+    let coordinator = Coordinator::start(config);
     let mut worker = start_worker(&coordinator, folder.path().join("socket"))?;
     let client = Client::new(Transport::in_process(coordinator.jobs()));
     let times = call_one_by_one(&client.submit(spec(&args)?).await?, args.count).await;
