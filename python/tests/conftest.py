@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -21,6 +22,11 @@ def eventually(holds):
             return result
         time.sleep(0.005)
     raise AssertionError("what was waited for did not happen")
+
+
+def needed(name):
+    """Imports a package that a test is about; where changes are checked, it must be there."""
+    return importlib.import_module(name) if os.environ.get("CI") else pytest.importorskip(name)
 
 
 def is_alive(pid):

@@ -1,6 +1,6 @@
 """CPython's own tests of its executors, run against `poolmap.Executor`.
 
-They come from the interpreter, or from Debian's libpython3.11-testsuite; without either this file is skipped. Every test that
+They come from the interpreter, or from Debian's libpython3.11-testsuite; without either this file is skipped, but not where changes are checked. Every test that
 is about executors runs. `LEFT_OUT` names the others, each with its reason.
 """
 
@@ -10,13 +10,14 @@ import sys
 import unittest
 
 import pytest
+from conftest import needed
 
 import poolmap
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cpython")
 sys.path.insert(0, SHIM)
 sys.modules.pop("test", None)
-theirs = pytest.importorskip("test.test_concurrent_futures", reason="CPython's tests are not installed")
+theirs = needed("test.test_concurrent_futures")
 if not hasattr(theirs, "ExecutorTest"):
     pytest.skip("CPython 3.12 and newer have these tests in a package of another form", allow_module_level=True)
 

@@ -5,7 +5,7 @@ import pickle
 import threading
 
 import pytest
-from conftest import run_script
+from conftest import needed, run_script
 from tasks import add, fail, fail_unreadably, fail_without_pickle
 
 import poolmap
@@ -89,6 +89,6 @@ def test_large_values_come_through_whole(pool):
 
 
 def test_arrays_come_through_whole(pool):
-    numpy = pytest.importorskip("numpy")
+    numpy = needed("numpy")
     array = numpy.arange(1_000_000.0)
     assert (pool.submit(numpy.sqrt, array).result() == numpy.sqrt(array)).all()

@@ -1,6 +1,7 @@
 """Libraries that take an executor, a pool or a `map`."""
 
 import pytest
+from conftest import needed
 from tasks import add
 
 import poolmap
@@ -8,7 +9,7 @@ import poolmap
 
 @pytest.fixture(scope="module")
 def joblib():
-    joblib = pytest.importorskip("joblib")
+    joblib = needed("joblib")
     poolmap.joblib.register()
     return joblib
 
@@ -41,7 +42,7 @@ def test_joblib_counts_processors_from_the_end(joblib):
 
 
 def test_scikit_learn_validates_and_searches(joblib):
-    pytest.importorskip("sklearn")
+    needed("sklearn")
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -56,13 +57,13 @@ def test_scikit_learn_validates_and_searches(joblib):
 
 
 def test_dask_computes_with_the_executor(pool):
-    dask = pytest.importorskip("dask")
+    dask = needed("dask")
     total = dask.delayed(sum)([dask.delayed(add)(number) for number in range(10)])
     assert total.compute(scheduler=pool) == 55
 
 
 def test_scipy_evaluates_by_the_pools_map():
-    optimize = pytest.importorskip("scipy.optimize")
+    optimize = needed("scipy.optimize")
     with poolmap.Pool(2) as pool:
         found = optimize.differential_evolution(
             optimize.rosen, [(0, 2), (0, 2)], workers=pool.map, updating="deferred", seed=1, maxiter=60
@@ -71,7 +72,7 @@ def test_scipy_evaluates_by_the_pools_map():
 
 
 def test_tqdm_shows_what_is_done(pool, capsys):
-    tqdm = pytest.importorskip("tqdm")
+    tqdm = needed("tqdm")
     assert list(tqdm.tqdm(pool.map(add, range(5)), total=5)) == [1, 2, 3, 4, 5]
     assert list(pool.map(add, range(7), progress=True)) == list(range(1, 8))
     assert "7/7" in capsys.readouterr().err

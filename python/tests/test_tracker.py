@@ -46,17 +46,18 @@ def test_132969_shutdown_without_waiting_then_a_dead_child_does_not_hang_the_exi
 
 
 def test_152967_submitting_from_callbacks_while_shutting_down_does_not_hang():
-    refused = threading.Event()
+    called, refused = threading.Event(), threading.Event()
     pool = poolmap.Executor(2)
 
     def again(_):
+        called.set()
         try:
             pool.submit(add, 1).add_done_callback(again)
         except RuntimeError:
             refused.set()
 
     pool.submit(add, 1).add_done_callback(again)
-    time.sleep(0.05)
+    assert called.wait(20)
     pool.shutdown()
     assert refused.wait(20)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import needed
 
 TYPING = Path(__file__).parent / "typing"
 
@@ -22,7 +23,7 @@ def refused_lines():
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("words", [("mypy", "--strict"), ("pyright",)])
 def test_type_checkers_understand_the_package(words):
-    pytest.importorskip(words[0])
+    needed(words[0])
     good = said(*words, "uses.py")
     assert good.returncode == 0, good.stdout
     bad = said(*words, "misuses.py")
@@ -32,7 +33,7 @@ def test_type_checkers_understand_the_package(words):
 
 @pytest.mark.timeout(300)
 def test_the_stubs_say_what_the_code_has():
-    pytest.importorskip("mypy")
+    needed("mypy")
     names = ["_executor", "_pool", "_asyncio", "_run_jobs", "_sizing", "_errors", "_died", "_future"]
     options = ("--ignore-missing-stub", "--allowlist", "allowlist.txt")
     compared = said("mypy.stubtest", *options, *(f"poolmap.{name}" for name in names))

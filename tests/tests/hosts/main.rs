@@ -56,9 +56,7 @@ fn after_a_short_cut_of_a_workers_link_no_task_has_run_twice() {
     let Some(cluster) = cluster(3, "") else { return };
     let job = start(cluster.submit(1, 150, 100, ""));
     cluster.eventually_begun(20);
-    cluster.network.cut(2);
-    std::thread::sleep(Duration::from_secs(5));
-    cluster.network.restore(2);
+    cluster.network.cut_for(2, Duration::from_secs(5));
     assert_squares(&job.wait_with_output().unwrap(), 150);
     let mut begun = cluster.begun();
     begun.sort_unstable();
@@ -94,9 +92,7 @@ fn everybody_survives_a_cut_of_the_coordinators_link() {
     let Some(cluster) = cluster(4, "") else { return };
     let job = start(cluster.submit(4, 150, 50, ""));
     cluster.eventually_begun(20);
-    cluster.network.cut(1);
-    std::thread::sleep(Duration::from_secs(3));
-    cluster.network.restore(1);
+    cluster.network.cut_for(1, Duration::from_secs(3));
     assert_squares(&job.wait_with_output().unwrap(), 150);
     let begun: BTreeSet<_> = cluster.begun().into_iter().collect();
     assert_eq!((begun.len(), cluster.begun().len()), (150, 150), "none has run twice");

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Address of a host, without its last part.
 const NET: &str = "10.77.0";
@@ -65,6 +66,13 @@ impl Network {
     /// Cuts a host off: its packets and those to it are lost without a word.
     pub(crate) fn cut(&self, host: u32) {
         run(&format!("-n {} link set p{host} down", self.switch()));
+    }
+
+    /// The same for a while, whose length is what a test is about.
+    pub(crate) fn cut_for(&self, host: u32, time: Duration) {
+        self.cut(host);
+        std::thread::sleep(time);
+        self.restore(host);
     }
 
     pub(crate) fn restore(&self, host: u32) {
