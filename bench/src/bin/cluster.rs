@@ -29,6 +29,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 const TUPLES: usize = 1_000_000;
 const IDLE_WORKERS: usize = 1_000;
+/// Time after which what is waited for will not happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Time for which the coordinator of idle workers is watched.
 const WATCHED: Duration = Duration::from_secs(20);
 
@@ -40,6 +42,9 @@ struct Args {
     /// Workers that idle
     #[arg(long, default_value_t = IDLE_WORKERS)]
     workers: usize,
+    /// Only these rows
+    #[arg(long, value_delimiter = ',', default_value = "tuples,killed,idle")]
+    rows: Vec<String>,
 }
 
 /// Where things are.
@@ -62,10 +67,17 @@ fn main() -> Result<()> {
         scratch: tempfile::tempdir()?,
     };
     let mut table = String::from("| work | goal | measured |\n|---|---|---|\n");
-    bench.tuples(&mut table)?;
-    bench.killed_worker(&mut table)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(bench.idle_workers(&mut table))?;
+    for row in &bench.args.rows {
+        match row.as_str() {
+            "tuples" => bench.tuples(&mut table)?,
+            "killed" => bench.killed_worker(&mut table)?,
+            "idle" => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(bench.idle_workers(&mut table))?;
+            }
+            _ => anyhow::bail!("no row is called {row:?}"),
+        }
+    }
     io::stdout().write_all(table.as_bytes())?;
     Ok(())
 }
@@ -103,13 +115,18 @@ impl Bench {
 
     /// Waits until so many workers have joined.
     fn joined(&self, folder: &str, count: usize) -> Result<()> {
-        loop {
-            let output = self.client(&self.poolmap, folder, "workers --json").output()?;
-            if output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() >= count {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("workers to join", || Ok((self.workers(folder)? >= count).then_some(())))
+    }
+
+    /// Waits until all workers are gone.
+    fn left(&self, folder: &str) -> Result<()> {
+        until("workers to be gone", || Ok((self.workers(folder)? == 0).then_some(())))
+    }
+
+    fn workers(&self, folder: &str) -> Result<usize> {
+        let output = self.client(&self.poolmap, folder, "workers --json").output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count())
     }
 
     fn tuples(&self, table: &mut String) -> Result<()> {
@@ -148,36 +165,32 @@ impl Bench {
         Ok(seconds)
     }
 
-    /// How soon tasks of a worker that is killed begin elsewhere.
+    /// How soon the task of a worker that is killed begins elsewhere.
     fn killed_worker(&self, table: &mut String) -> Result<()> {
         let folder = "killed";
         let _coordinator = self.coordinator(folder, "")?;
-        let input = self.path("sleeps.jsonl");
-        let trace = self.path("trace");
-        let source = format!(
-            "import os, time\ndef work(task):\n    with open({:?}, 'a') as trace: print(task, os.environ['POOLMAP_ATTEMPT'], time.time(), file=trace)\n    time.sleep(1 if os.environ['POOLMAP_ATTEMPT'] == '1' else 0)\n",
-            trace.display().to_string()
-        );
-        fs::write(self.path("sleeps.py"), source)?;
-        fs::write(&input, (0..400).map(|task| format!("[{task}]\n")).collect::<Vec<_>>().concat())?;
-        let _stays = self.worker(&self.poolmap, folder, "--name stays")?;
+        let (input, trace, program) = (self.path("sleeps.jsonl"), self.path("trace"), self.path("sleeps.py"));
+        fs::write(&program, sleeps(&trace))?;
+        fs::write(&input, (0..2_000).map(|task| format!("[{task}]\n")).collect::<String>())?;
         let mut times = Vec::new();
-        for round in 0..self.args.runs {
-            let _old_trace = fs::remove_file(&trace);
-            let mut dies = self.worker(&self.poolmap, folder, &format!("--name dies-{round}"))?;
-            self.joined(folder, 2)?;
+        for _ in 0..self.args.runs {
+            fs::write(&trace, "")?;
+            let mut dies = self.worker(&self.poolmap, folder, "--name dies")?;
+            self.joined(folder, 1)?;
             let mut command = self.client(&self.poolmap, folder, "submit --output value");
-            let function = format!("{}:work", self.path("sleeps.py").display());
+            let function = format!("{}:work", program.display());
             let mut job = Service(command.arg(function).arg(&input).stdout(Stdio::null()).spawn()?);
-            while fs::read_to_string(&trace).unwrap_or_default().lines().count() < 2 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            // The first task keeps the worker that was alone; the other one runs all the rest.
+            begun(&trace, "0 1")?;
+            let mut stays = self.worker(&self.poolmap, folder, "--name stays")?;
+            begun(&trace, "5 1")?;
             let killed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
             dies.0.kill()?;
-            dies.0.wait()?;
-            times.push(again(&trace)? - killed);
+            times.push(begun(&trace, "0 2")? - killed);
             kill(Pid::from_raw(job.0.id().cast_signed()), Signal::SIGINT)?;
             job.0.wait()?;
+            stays.0.kill()?;
+            self.left(folder)?;
         }
         let longest = times.iter().copied().fold(0.0, f64::max);
         writeln!(
@@ -281,18 +294,38 @@ async fn attach(route: &Route, number: usize, begun: mpsc::Sender<Instant>) -> R
     Ok(())
 }
 
-/// When a task first ran a second time.
-fn again(trace: &Path) -> Result<f64> {
-    loop {
+/// A function that writes down which attempt of which task begins when. Task 0 lasts, the first time.
+fn sleeps(trace: &Path) -> String {
+    format!(
+        r#"import os, time
+def work(task):
+    attempt = os.environ["POOLMAP_ATTEMPT"]
+    with open("{}", "a") as trace:
+        print(task, attempt, time.time(), file=trace)
+    time.sleep(3600 if (task, attempt) == (0, "1") else 0.05)
+"#,
+        trace.display()
+    )
+}
+
+/// Waits until a task has begun, `"INDEX ATTEMPT"`; returns when that was, in seconds since 1970.
+fn begun(trace: &Path, task: &str) -> Result<f64> {
+    until(&format!("the beginning of {task}"), || {
         let text = fs::read_to_string(trace)?;
-        let second = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        for words in second {
-            if let [_, "2", time] = words[..] {
-                return Ok(time.parse()?);
-            }
+        let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        lines.find(|(begun, _)| *begun == task).map(|(_, time)| Ok(time.parse()?)).transpose()
+    })
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(found) = look()? {
+            return Ok(found);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    anyhow::bail!("waited in vain for {what}")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
