@@ -171,7 +171,7 @@ impl Bench {
         let _coordinator = self.coordinator(folder, "")?;
         let (input, trace, program) = (self.path("sleeps.jsonl"), self.path("trace"), self.path("sleeps.py"));
         fs::write(&program, sleeps(&trace))?;
-        fs::write(&input, (0..2_000).map(|task| format!("[{task}]\n")).collect::<String>())?;
+        fs::write(&input, (0..2_000).map(|task| format!("[{task}]\n")).collect::<Vec<_>>().concat())?;
         let mut times = Vec::new();
         for _ in 0..self.args.runs {
             fs::write(&trace, "")?;
