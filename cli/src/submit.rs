@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::connect::ConnectFlags;
 use crate::exit::{Failure, say};
 use crate::input::TaskReader;
-use crate::job::{Feeder, JobArgs, OnInterrupt, Place, Plan, Streams, Target, conclude, dry_run, open};
+use crate::job::{Feeder, JobArgs, OnInterrupt, Place, Plan, Streams, Target, carry_out, conclude, open};
 use crate::output::{Progress, ProgressMode};
 
 const EXAMPLES: &str = "\
@@ -70,22 +70,13 @@ struct SubmitFlags {
 
 /// Submits the job that the arguments describe.
 pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, Failure> {
-    if args.job.is_dry_run() {
-        return dry_run(&args.job);
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::system("starting"))?;
-    let _within = runtime.enter();
-    let target = args.job.target()?;
-    args.job.check(&target)?;
-    if args.job.backend() == Some(Backend::Inline) {
-        let text = "--backend inline runs tasks in this very process: that is poolmap run";
-        return Err(Failure::Usage(text.to_owned()));
-    }
-    let ended = runtime.block_on(submit(args, target));
-    // A thread may still wait for input that nobody needs any more.
-    runtime.shutdown_background();
-    ended
+    carry_out(&args.job, |runtime, target| {
+        if args.job.backend() == Some(Backend::Inline) {
+            let text = "--backend inline runs tasks in this very process: that is poolmap run";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        runtime.block_on(submit(args, target))
+    })
 }
 
 async fn submit(args: &SubmitArgs, target: Target) -> Result<ExitCode, Failure> {

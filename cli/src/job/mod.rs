@@ -13,13 +13,36 @@ mod stream;
 
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
 pub(crate) use self::args::{JobArgs, OutputForm, parse_count};
 pub(crate) use self::feeder::Feeder;
 pub(crate) use self::function::Target;
-pub(crate) use self::plan::{Output, Place, Plan, dry_run, open};
+pub(crate) use self::plan::{Output, Place, Plan, open};
 pub(crate) use self::sink::Sink;
 pub(crate) use self::stream::{Ended, OnInterrupt, Streams};
 use crate::exit::{Failure, INTERRUPTED, TASK_FAILED, say};
+
+/// Carries out what the command line describes: shows the command lines of a dry run, or runs the job, checked, on a runtime.
+pub(crate) fn carry_out(
+    args: &JobArgs,
+    run: impl FnOnce(&Runtime, Target) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    if args.is_dry_run() {
+        return plan::dry_run(args);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::system("starting"))?;
+    let ended = {
+        let _within = runtime.enter();
+        let target = args.target()?;
+        args.check(&target)?;
+        run(&runtime, target)
+    };
+    // A thread may still wait for input that nobody needs any more.
+    runtime.shutdown_background();
+    ended
+}
 
 /// The last words on a job that was streamed, and how to exit.
 pub(crate) fn conclude(name: &str, ended: Ended) -> Result<ExitCode, Failure> {

@@ -14,33 +14,26 @@ use poolmap_worker::sizing::detect;
 
 pub(crate) use self::args::RunArgs;
 use crate::exit::Failure;
-use crate::job::{OnInterrupt, Place as JobPlace, Plan, Streams, Target, conclude, dry_run};
+use crate::job::{OnInterrupt, Place as JobPlace, Plan, Streams, Target, carry_out, conclude};
 use crate::log::Level;
 use crate::output::{Progress, ProgressMode};
 use crate::this_program::THIS_PROGRAM;
 
 /// Runs the job that the arguments describe.
 pub(crate) fn run(args: &RunArgs, log_level: Level, registry: Registry) -> Result<ExitCode, Failure> {
-    if args.job.is_dry_run() {
-        return dry_run(&args.job);
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::system("starting"))?;
-    let _within = runtime.enter();
-    let target = args.job.target()?;
-    args.check(&target)?;
-    let slots = slots(args);
-    let backend = backend(args, &target, slots);
-    let plan = Plan::new(&args.job, target, backend, JobPlace::Here)?;
-    let is_inline = backend == Backend::Inline;
-    let place = if is_inline { Place::Inline(registry) } else { Place::Processes(worker_program(log_level)) };
-    let slots = if is_inline { NonZeroU32::MIN } else { slots };
-    let worker_timeout = args.worker_timeout;
-    let local = Local::start(Shape { workers: args.workers, slots, place, worker_timeout })?;
-    let ended = runtime.block_on(job(plan, args.job.progress(), local));
-    // A thread may still wait for input that nobody needs any more.
-    runtime.shutdown_background();
-    ended
+    carry_out(&args.job, |runtime, target| {
+        args.check()?;
+        let slots = slots(args);
+        let backend = backend(args, &target, slots);
+        let plan = Plan::new(&args.job, target, backend, JobPlace::Here)?;
+        let is_inline = backend == Backend::Inline;
+        let place =
+            if is_inline { Place::Inline(registry) } else { Place::Processes(worker_program(log_level)) };
+        let slots = if is_inline { NonZeroU32::MIN } else { slots };
+        let worker_timeout = args.worker_timeout;
+        let local = Local::start(Shape { workers: args.workers, slots, place, worker_timeout })?;
+        runtime.block_on(job(plan, args.job.progress(), local))
+    })
 }
 
 /// Slots of each worker.
