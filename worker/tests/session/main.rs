@@ -12,6 +12,7 @@ mod ending;
 mod hostile;
 mod leaving;
 mod model;
+mod offers;
 mod pickled;
 mod reconnecting;
 mod recycling;

@@ -8,22 +8,21 @@ use std::time::Duration;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::coordinator_message::Kind;
 use poolmap_proto::v1::function::Kind as FunctionKind;
 use poolmap_proto::v1::worker_message::Kind as Report;
-use poolmap_proto::v1::workers_server::{Workers, WorkersServer};
 use poolmap_proto::v1::{
     Batch, ChildOptions, Command, CoordinatorMessage, Detail, Failure, Function, Hello, JobEnded, JobStarted,
-    NativeFunction, OutcomeRun, PythonFunction, SourceFile, TakeBack, TaskChunk, Welcome, WorkerMessage,
+    OutcomeRun, PythonFunction, SourceFile, TakeBack, TaskChunk, Welcome, WorkerMessage,
 };
 use poolmap_worker::runtime::native::Registry;
 use poolmap_worker::{Config, WorkerError};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Status, Streaming};
+
+use crate::offers::{Stream, native_job, offers};
 
 /// Far more than anything here takes; a test that waits for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,26 +43,6 @@ pub(crate) async fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         }
     })
     .await
-}
-
-/// The coordinator's end of one stream.
-struct Model {
-    attached: mpsc::Sender<Streaming<WorkerMessage>>,
-    inbox: std::sync::Mutex<Option<mpsc::Receiver<Result<CoordinatorMessage, Status>>>>,
-}
-
-#[tonic::async_trait]
-impl Workers for Model {
-    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
-
-    async fn attach(
-        &self,
-        request: Request<Streaming<WorkerMessage>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        self.attached.send(request.into_inner()).await.unwrap();
-        let inbox = self.inbox.lock().unwrap().take();
-        Ok(Response::new(ReceiverStream::new(inbox.unwrap())))
-    }
 }
 
 /// How a task ended.
@@ -110,22 +89,17 @@ impl Session {
 
     /// Starts a worker that is told this.
     pub(crate) async fn with(config: Config) -> Self {
-        let (attached, mut streams) = mpsc::channel(1);
-        let (messages, inbox) = mpsc::channel(64);
-        let welcome = Welcome { worker_id: 1, heartbeat_interval_ms: 20, ..Welcome::default() };
-        messages
-            .send(Ok(CoordinatorMessage { received: 0, kind: Some(Kind::Welcome(welcome)) }))
-            .await
-            .unwrap();
-        let model = Model { attached, inbox: std::sync::Mutex::new(Some(inbox)) };
-        let transport = Transport::in_process(WorkersServer::new(model).max_decoding_message_size(1 << 30));
+        let (transport, mut offered) = offers(None);
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = tokio::spawn(poolmap_worker::run(config, transport.into(), async {
             let _dropped = stopped.await;
         }));
-        let mut reports = soon(streams.recv()).await.unwrap();
-        let first = soon(reports.message()).await.unwrap().unwrap();
-        let Some(Report::Hello(hello)) = first.kind else { panic!("a worker says hello first") };
+        let mut stream = soon(offered.recv()).await.unwrap();
+        let welcome = Welcome { worker_id: 1, heartbeat_interval_ms: 20, ..Welcome::default() };
+        let welcome = CoordinatorMessage { received: 0, kind: Some(Kind::Welcome(welcome)) };
+        stream.messages.send(Ok(welcome)).await.unwrap();
+        let hello = stream.hello().await;
+        let Stream { reports, messages } = stream;
         Self {
             hello,
             messages: Some(messages),
@@ -151,16 +125,7 @@ impl Session {
     }
 
     pub(crate) async fn native(&self, job_id: u64, name: &str) {
-        let native = NativeFunction { name: name.to_owned() };
-        let function = Some(Function { kind: Some(FunctionKind::Native(native)) });
-        let child = ChildOptions { backend: poolmap_proto::v1::Backend::Thread.into(), ..Default::default() };
-        self.say(Kind::JobStarted(JobStarted {
-            job_id,
-            function,
-            child: Some(child),
-            ..JobStarted::default()
-        }))
-        .await;
+        self.say(Kind::JobStarted(native_job(job_id, name))).await;
     }
 
     pub(crate) async fn command(&self, job_id: u64, words: &[&str]) {

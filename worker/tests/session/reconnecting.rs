@@ -16,7 +16,8 @@ use rand::{Rng as _, SeedableRng as _};
 use tonic::{Code, Status};
 
 use crate::model::{Yard, config, eventually, gone, lives, soon};
-use crate::streams::{Coordinator, NEVER, Stream};
+use crate::offers::Stream;
+use crate::streams::{Coordinator, NEVER};
 
 const TASKS: u32 = 400;
 const BATCH_MAX: u32 = 12;

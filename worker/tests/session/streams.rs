@@ -5,53 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use poolmap_proto::transport::Transport;
 use poolmap_proto::v1::coordinator_message::Kind;
-use poolmap_proto::v1::function::Kind as FunctionKind;
 use poolmap_proto::v1::worker_message::Kind as Report;
-use poolmap_proto::v1::workers_server::{Workers, WorkersServer};
-use poolmap_proto::v1::{
-    Backend, Batch, ChildOptions, CoordinatorMessage, Function, Hello, JobStarted, NativeFunction, TaskChunk,
-    Welcome, WorkerMessage,
-};
+use poolmap_proto::v1::{Batch, CoordinatorMessage, Hello, TaskChunk, Welcome};
 use poolmap_proto::window::{Receipts, Window};
 use poolmap_worker::{Config, ConnectError, Connector, WorkerError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::Code;
 
 use crate::model::{Yard, python_job, soon};
+use crate::offers::{Stream, native_job, offers};
 
 /// An interval of heartbeats none of which is ever missed.
 pub(crate) const NEVER: u32 = 3_600_000;
-
-/// Both directions of one stream, as the coordinator has them.
-pub(crate) struct Stream {
-    pub(crate) reports: Streaming<WorkerMessage>,
-    pub(crate) messages: mpsc::Sender<Result<CoordinatorMessage, Status>>,
-}
-
-/// A coordinator that passes on the streams it is offered, or refuses them.
-struct Model {
-    streams: mpsc::Sender<Stream>,
-    refusal: Option<Code>,
-}
-
-#[tonic::async_trait]
-impl Workers for Model {
-    type AttachStream = ReceiverStream<Result<CoordinatorMessage, Status>>;
-
-    async fn attach(
-        &self,
-        request: Request<Streaming<WorkerMessage>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        if let Some(code) = self.refusal {
-            return Err(Status::new(code, "not you"));
-        }
-        let (messages, outgoing) = mpsc::channel(1024);
-        let _over = self.streams.send(Stream { reports: request.into_inner(), messages }).await;
-        Ok(Response::new(ReceiverStream::new(outgoing)))
-    }
-}
 
 /// A way to the coordinator that can be closed.
 #[derive(Clone)]
@@ -93,9 +59,7 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     pub(crate) fn refusing(refusal: Option<Code>) -> (Way, mpsc::Receiver<Stream>) {
-        let (streams, offered) = mpsc::channel(16);
-        let model = WorkersServer::new(Model { streams, refusal });
-        let transport = Transport::in_process(model);
+        let (transport, offered) = offers(refusal);
         (Way { transport, is_closed: Arc::default() }, offered)
     }
 
@@ -126,10 +90,7 @@ impl Coordinator {
             Some(newer) => newer,
             None => soon(self.streams.recv()).await.unwrap(),
         };
-        let first = soon(stream.reports.message()).await.unwrap().unwrap();
-        let Some(Report::Hello(hello)) = first.kind else {
-            panic!("a worker says hello first, not {first:?}")
-        };
+        let hello = stream.hello().await;
         self.stream = Some(stream);
         hello
     }
@@ -195,10 +156,7 @@ impl Coordinator {
     }
 
     pub(crate) async fn native(&mut self, job_id: u64, name: &str) {
-        let native = NativeFunction { name: name.to_owned() };
-        let function = Some(Function { kind: Some(FunctionKind::Native(native)) });
-        let child = Some(ChildOptions { backend: Backend::Thread.into(), ..ChildOptions::default() });
-        self.say(Kind::JobStarted(JobStarted { job_id, function, child, ..JobStarted::default() })).await;
+        self.say(Kind::JobStarted(native_job(job_id, name))).await;
     }
 
     pub(crate) async fn batch(&mut self, batch_id: u64, first_index: u64, payloads: &[String]) {
