@@ -110,6 +110,19 @@ fn links_are_found_in_prose_and_not_in_code() {
     assert_eq!(local_links(page).collect::<Vec<_>>(), ["one.md", "five/"]);
 }
 
+#[test]
+fn every_file_on_the_map_is_there() -> io::Result<()> {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md"))?;
+    let files: Vec<_> =
+        sources(&["rs", "py", "proto", "md"])?.into_iter().map(|source| source.path).collect();
+    // Sections about one crate name its files from their own folder on.
+    let is_there = |path: &str| root().join(path).exists() || files.iter().any(|file| file.ends_with(path));
+    let named =
+        map.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs") || code.ends_with(".py"));
+    assert_none("ARCHITECTURE.md names", named.filter(|path| !is_there(path)).map(str::to_owned).collect());
+    Ok(())
+}
+
 /// The page that says which test proves what.
 const GUARANTEES: &str = "docs/guarantees.md";
 
