@@ -84,20 +84,14 @@ pub fn template(input: &[u8]) {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "a test that fails names the input that was replayed last")]
-mod tests {
-    use std::path::Path;
-    use std::{fs, io};
+#[path = "../../fuzz/replay.rs"]
+mod replay;
 
-    fn replay(target: &str, run: impl Fn(&[u8])) -> io::Result<()> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            println!("replaying {}", path.display());
-            run(&fs::read(path)?);
-        }
-        Ok(())
-    }
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::replay::replay;
 
     #[test]
     fn whatever_a_runner_writes_its_batches_add_up() -> io::Result<()> {
