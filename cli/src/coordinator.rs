@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poolmap_coordinator::access::{Folder, FolderError, advertised};
 use poolmap_coordinator::listen::{ListenError, Listener};
-use poolmap_coordinator::{Config, Coordinator};
+use poolmap_coordinator::{Config, Coordinator, JobIds};
 use poolmap_proto::access::{Access, Address, Role};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
@@ -84,11 +84,12 @@ async fn serve(args: &CoordinatorArgs) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     raise_descriptor_limit();
     let addresses = args.listen()?;
-    let (listener, _in_use) = if args.insecure {
+    let (listener, job_ids, _in_use) = if args.insecure {
         let listener = Listener::bind_insecure(&addresses).await.map_err(|error| refused(&error))?;
         say("INSECURE: everybody on this machine may run anything here, as this user");
         print(&format!("poolmap coordinator listening at {}, in the clear", list(&listener.addresses())))?;
-        (listener, None)
+        // Without a folder there is nothing to tell them by from those of an earlier start.
+        (listener, JobIds::default(), None)
     } else {
         let folder = Folder::open(&args.folder()?)?;
         let in_use = folder.lock()?;
@@ -100,10 +101,10 @@ async fn serve(args: &CoordinatorArgs) -> Result<ExitCode, Failure> {
             folder.access_file(Role::Client).display(),
             folder.access_file(Role::Worker).display(),
         ))?;
-        (listener, Some(in_use))
+        (listener, folder.job_ids(&in_use)?, Some(in_use))
     };
     notify(NotifyState::Ready);
-    serve_until_told(args, listener, &mut signals).await
+    serve_until_told(args, listener, job_ids, &mut signals).await
 }
 
 /// Access files that name the addresses of this start; the certificates of earlier ones count as before.
@@ -120,14 +121,20 @@ fn lay_ready(args: &CoordinatorArgs, folder: &Folder, listening: &[SocketAddr]) 
 async fn serve_until_told(
     args: &CoordinatorArgs,
     listener: Listener,
+    job_ids: JobIds,
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
     // On a disk, which temporary files may not have. Of outcomes nothing is left behind there, however this process ends; of
     // the files of jobs the next coordinator removes what is.
     let files_folder = (!args.insecure).then(|| args.folder()).transpose()?;
     let spill_folder = Some(files_folder.clone().unwrap_or_else(std::env::temp_dir));
-    let config =
-        Config { worker_timeout: args.worker_timeout, spill_folder, files_folder, ..Config::default() };
+    let config = Config {
+        job_ids,
+        worker_timeout: args.worker_timeout,
+        spill_folder,
+        files_folder,
+        ..Config::default()
+    };
     let coordinator = Coordinator::start(config);
     let stop = CancellationToken::new();
     let max_message_bytes = usize::try_from(args.max_message_size.as_u64()).unwrap_or(usize::MAX);

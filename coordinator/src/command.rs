@@ -21,10 +21,12 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Status>>;
 #[derive(Debug)]
 pub(crate) enum Command {
     Submit {
+        /// A number that no other job has.
+        job: JobId,
         spec: JobSpec,
         /// What it needs of the contents.
         files: Held,
-        reply: Reply<JobId>,
+        reply: Reply<()>,
     },
     /// A client opens a stream of a job. As long as it holds the answer it is there.
     Attach {

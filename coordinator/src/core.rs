@@ -48,6 +48,7 @@ pub(crate) struct Core {
     storing: JoinSet<Stored>,
     /// Events that follow from carrying out actions; fed in order, before the next command is taken up.
     follow_ups: VecDeque<Event>,
+    /// The highest number of a job.
     last_job: u64,
     last_worker: u64,
     ending: Ending,
@@ -126,7 +127,7 @@ impl Core {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Submit { spec, files, reply } => self.submit(spec, files, reply),
+            Command::Submit { job, spec, files, reply } => self.submit(job, spec, files, reply),
             Command::Attach { job, role, reply } => self.attach(job, role, reply),
             Command::AddTasks { job, functions, chunk, reply } => {
                 self.add_functions(job, functions);

@@ -15,6 +15,7 @@ mod functions;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;
+mod job_ids;
 pub mod listen;
 mod log;
 mod outcomes;
@@ -35,6 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::command::Command;
 use crate::files::Files;
+pub use crate::job_ids::JobIds;
 pub use crate::service::{ClusterService, FilesService, JobsService, SLOTS_MAX, WorkersService};
 
 /// Commands that may wait for the core. Each service call waits for room, so this bounds nothing but latency.
@@ -51,6 +53,8 @@ pub struct Config {
     /// Where outcomes of detached jobs go for which memory has no room; without it, such jobs are held. The files have no names
     /// and are gone with the coordinator.
     pub spill_folder: Option<PathBuf>,
+    /// The numbers that jobs get.
+    pub job_ids: JobIds,
     /// Where the contents of files that travel with jobs are kept, in a folder that goes with the coordinator; among
     /// temporary files if absent. What a coordinator that was killed has left there is removed.
     pub files_folder: Option<PathBuf>,
@@ -95,6 +99,7 @@ impl Default for Config {
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
             spill_folder: None,
+            job_ids: JobIds::default(),
             files_folder: None,
             files_bytes_max: 10 << 30,
             client_timeout: Duration::from_secs(15),
@@ -113,6 +118,7 @@ impl Default for Config {
 pub struct Coordinator {
     commands: mpsc::Sender<Command>,
     files: Files,
+    job_ids: JobIds,
     hello_timeout: Duration,
 }
 
@@ -123,8 +129,9 @@ impl Coordinator {
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let hello_timeout = config.hello_timeout;
         let files = Files::start(config.files_folder.clone(), config.files_bytes_max);
+        let job_ids = config.job_ids.clone();
         tokio::spawn(core::Core::new(config).run(receiver));
-        Self { commands, files, hello_timeout }
+        Self { commands, files, job_ids, hello_timeout }
     }
 
     /// Takes no new jobs from now on, and waits until those that are there have ended and been read.
@@ -154,7 +161,7 @@ impl Coordinator {
     /// The service that clients call.
     #[must_use]
     pub fn jobs(&self) -> JobsServer<JobsService> {
-        JobsServer::new(JobsService::new(self.commands.clone(), self.files.clone()))
+        JobsServer::new(JobsService::new(self.commands.clone(), self.files.clone(), self.job_ids.clone()))
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }

@@ -10,9 +10,11 @@ use nix::fcntl::{Flock, FlockArg};
 use poolmap_proto::access::{Address, ReadError, Role, read_private, write_private};
 
 use super::authority::{Authority, AuthorityError};
+use crate::JobIds;
 
 const AUTHORITY_NAME: &str = "authority.toml";
 const LOCK_NAME: &str = "lock";
+const JOB_IDS_NAME: &str = "job-ids";
 const FIRST_LINE: &str =
     "# The certificate authority of a poolmap cluster. Whoever has this file can let anybody in.\n";
 
@@ -126,6 +128,13 @@ impl Folder {
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(FolderError::InUse { folder: self.path.clone() }),
             Err((_, errno)) => Err(system(errno.into())),
         }
+    }
+
+    /// The numbers for jobs, none of which a coordinator in this folder has used before.
+    pub fn job_ids(&self, _in_use: &InUse) -> Result<JobIds, FolderError> {
+        let file = self.path.join(JOB_IDS_NAME);
+        JobIds::kept_in(file.clone())
+            .map_err(|error| FolderError::Damaged { file, reason: error.to_string() })
     }
 
     /// Makes an access file, here or anywhere.

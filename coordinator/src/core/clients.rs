@@ -14,7 +14,7 @@ use crate::job::Job;
 const DEFAULT_CRASH_LIMIT: u32 = 3;
 
 impl Core {
-    pub(super) fn submit(&mut self, spec: JobSpec, files: Held, reply: Reply<JobId>) {
+    pub(super) fn submit(&mut self, job: JobId, spec: JobSpec, files: Held, reply: Reply<()>) {
         if spec.function.as_ref().and_then(|function| function.kind.as_ref()).is_none() {
             let _gone = reply.send(Err(Status::invalid_argument("a job needs a function")));
             return;
@@ -24,8 +24,8 @@ impl Core {
                 .send(Err(Status::failed_precondition("the coordinator is stopping and takes no new jobs")));
             return;
         }
-        self.last_job += 1;
-        let (job, now) = (JobId(self.last_job), self.clock.now());
+        self.last_job = self.last_job.max(job.0);
+        let now = self.clock.now();
         let classes = self.roster.classes(job, &spec.labels);
         let options = JobOptions { classes: classes.clone(), ..options(&spec) };
         if spec.timeout_ms > 0 {
@@ -33,7 +33,7 @@ impl Core {
         }
         self.jobs.insert(job, Job::new(spec, files, classes, now));
         self.feed(Event::JobSubmitted { job, options }, Report::Nothing);
-        let _gone = reply.send(Ok(job));
+        let _gone = reply.send(Ok(()));
     }
 
     /// The job of a request, or an answer that it is not there.

@@ -103,7 +103,12 @@ impl Core {
 
     /// Tells a job that never was from one that was forgotten: ids are counted up and never used again.
     pub(super) fn no_such_job(&self, job: JobId) -> Status {
-        Status::not_found(if (1..=self.last_job).contains(&job.0) {
+        Status::not_found(if (1..self.config.job_ids.first()).contains(&job.0) {
+            format!(
+                "there is no job {} any more: the coordinator was restarted since, and jobs do not outlive it",
+                job.0
+            )
+        } else if (1..=self.last_job).contains(&job.0) {
             let why = self.forgotten.0.get(&job).copied().unwrap_or("it ended long ago");
             format!("job {} has ended and was forgotten: {why}", job.0)
         } else {

@@ -14,17 +14,19 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Responses, ask, outcomes};
 use crate::command::{Command, Presence, Role};
 use crate::files::Files;
+use crate::job_ids::JobIds;
 
 /// The `Jobs` service.
 #[derive(Clone, Debug)]
 pub struct JobsService {
     commands: mpsc::Sender<Command>,
     files: Files,
+    job_ids: JobIds,
 }
 
 impl JobsService {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, files: Files) -> Self {
-        Self { commands, files }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, files: Files, job_ids: JobIds) -> Self {
+        Self { commands, files, job_ids }
     }
 }
 
@@ -34,7 +36,8 @@ impl Jobs for JobsService {
         let spec =
             request.into_inner().spec.ok_or_else(|| Status::invalid_argument("a submission needs a spec"))?;
         let files = self.files.hold(&spec.files).await?;
-        let job = ask(&self.commands, |reply| Command::Submit { spec, files, reply }).await?;
+        let job = self.job_ids.next().await?;
+        ask(&self.commands, |reply| Command::Submit { job, spec, files, reply }).await?;
         Ok(Response::new(SubmitResponse { job_id: job.0 }))
     }
 

@@ -158,6 +158,35 @@ fn a_worker_that_is_drained_leaves_when_its_tasks_have_ended() {
 }
 
 #[test]
+fn no_job_has_the_number_of_one_that_an_earlier_coordinator_had() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let first = cluster.detached("", 1, 1);
+    cluster.command("wait").arg(&first).run().succeeds();
+    let mut folder = cluster.into_folder();
+    workers.leave();
+    let mut known = vec![first];
+    for _ in 0..2 {
+        let cluster = Cluster::start_in(folder, "");
+        for command in ["show", "results"] {
+            for job in &known {
+                let said = cluster.command(command).arg(job).run().exits(2).stderr();
+                assert_eq!(
+                    said,
+                    format!(
+                        "poolmap: there is no job {job} any more: the coordinator was restarted since, and jobs do not outlive it\n"
+                    )
+                );
+            }
+        }
+        let next = cluster.detached("", 1, 1);
+        assert!(!known.contains(&next), "{next} is one of {known:?}");
+        cluster.one(&format!("show {next} --json"));
+        known.push(next);
+        folder = cluster.kill();
+    }
+}
+
+#[test]
 fn a_job_that_is_not_there_is_a_mistake_and_a_coordinator_that_is_not_there_a_loss() {
     let cluster = Cluster::start();
     for command in ["show", "results", "wait", "cancel", "pause", "resume"] {

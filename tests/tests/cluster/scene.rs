@@ -110,6 +110,14 @@ impl Cluster {
         std::mem::replace(&mut self.folder, TempDir::new().unwrap())
     }
 
+    /// The same, killed.
+    pub(crate) fn kill(mut self) -> TempDir {
+        let coordinator = self.coordinator.take().unwrap();
+        coordinator.send(Signal::SIGKILL);
+        coordinator.ends();
+        std::mem::replace(&mut self.folder, TempDir::new().unwrap())
+    }
+
     /// Waits until it has ended by itself, or after a signal.
     pub(crate) fn ends(mut self) -> Ran {
         self.coordinator.take().unwrap().ends()
