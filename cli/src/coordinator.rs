@@ -129,6 +129,7 @@ async fn serve_until_told(
     let files_folder = (!args.insecure).then(|| args.folder()).transpose()?;
     let spill_folder = Some(files_folder.clone().unwrap_or_else(std::env::temp_dir));
     let config = Config {
+        max_message_bytes: args.max_message_bytes,
         job_ids,
         worker_timeout: args.worker_timeout,
         spill_folder,
@@ -137,8 +138,7 @@ async fn serve_until_told(
     };
     let coordinator = Coordinator::start(config);
     let stop = CancellationToken::new();
-    let max_message_bytes = usize::try_from(args.max_message_size.as_u64()).unwrap_or(usize::MAX);
-    let mut serving = pin!(listener.serve(&coordinator, max_message_bytes, stop.cancelled()));
+    let mut serving = pin!(listener.serve(&coordinator, stop.cancelled()));
     tokio::select! {
         ended = &mut serving => return ended.map(|()| ExitCode::SUCCESS).map_err(|error| refused(&error)),
         () = signals.next() => {}

@@ -71,7 +71,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Lost(_) | ClientError::JobClosed => Self::Lost(error.to_string()),
-            ClientError::Refused(_) | ClientError::NotFound(_) => Self::Usage(error.to_string()),
+            ClientError::Refused(_) | ClientError::NotFound(_) | ClientError::TooLarge { .. } => {
+                Self::Usage(error.to_string())
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Times and sizes as people write them, for `value_parser`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -24,6 +25,13 @@ pub(crate) fn parse_time_or_zero(text: &str) -> Result<Duration, String> {
 pub(crate) fn parse_size(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse().map_err(|_| "not a size such as 500MB or 2GiB")?;
     if size.as_u64() == 0 { Err("a size of 0 leaves no room for anything".to_owned()) } else { Ok(size) }
+}
+
+/// The same within limits, in bytes.
+pub(crate) fn parse_size_within(text: &str, limits: RangeInclusive<u64>) -> Result<ByteSize, String> {
+    let size = parse_size(text)?;
+    let [least, most] = [*limits.start(), *limits.end()].map(|bytes| ByteSize(bytes).display().iec());
+    if limits.contains(&size.as_u64()) { Ok(size) } else { Err(format!("not a size from {least} to {most}")) }
 }
 
 #[cfg(test)]

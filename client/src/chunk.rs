@@ -1,7 +1,6 @@
 //! Tasks on their way to the coordinator: payloads end to end in one buffer.
 
 use bytes::Bytes;
-use poolmap_proto::v1::TaskChunk;
 
 /// Consecutive tasks. The payload of each is what its function reads: for functions a JSON array or object, for commands the
 /// values, each followed by a NUL.
@@ -24,10 +23,6 @@ impl Chunk {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
-    }
-
-    pub(crate) fn into_message(self, first_index: u64) -> TaskChunk {
-        TaskChunk { first_index, lengths: self.lengths, payloads: self.payloads }
     }
 }
 

@@ -9,6 +9,7 @@ use poolmap_proto::v1::jobs_client::JobsClient;
 use poolmap_proto::v1::{
     DrainWorkerRequest, JobSpec, JobStatus, ListRequest, ListWorkersRequest, SubmitRequest, WorkerStatus,
 };
+use prost::Message as _;
 use tonic::{Code, Response, Status};
 
 use crate::error::ClientError;
@@ -55,8 +56,16 @@ impl Client {
         let request = SubmitRequest { spec: Some(spec) };
         let is_unheard = |status: &Status| status.code() == Code::Unavailable;
         let submit = async || self.jobs.clone().submit(request.clone()).await;
-        let response = self.repeat(submit, is_unheard).await?;
-        Ok(self.job(response.job_id))
+        let refused = |status: Status| match status.code() {
+            // Nothing else of a submission has a range.
+            Code::OutOfRange => {
+                let what = "the job with its function".to_owned();
+                ClientError::TooLarge { what, bytes: request.encoded_len(), limit: None }
+            }
+            _ => status.into(),
+        };
+        let response = self.repeat(submit, is_unheard, refused).await?;
+        Ok(Job::new(response.job_id, self.clone()).taking(response.max_message_bytes))
     }
 
     /// A job that was submitted before, by whomever. Nothing is asked of the coordinator yet.
@@ -89,13 +98,14 @@ impl Client {
         &self,
         call: impl AsyncFn() -> Result<Response<T>, Status>,
     ) -> Result<T, ClientError> {
-        self.repeat(call, |_| true).await
+        self.repeat(call, |_| true, ClientError::from).await
     }
 
     async fn repeat<T>(
         &self,
         call: impl AsyncFn() -> Result<Response<T>, Status>,
         may_repeat: impl Fn(&Status) -> bool,
+        refused: impl Fn(Status) -> ClientError,
     ) -> Result<T, ClientError> {
         let mut patience = Patience::new(self.patience);
         loop {
@@ -104,7 +114,7 @@ impl Client {
                 Err(status) if may_repeat(&status) => {
                     tokio::time::sleep_until(patience.retry_at(status)?).await;
                 }
-                Err(status) => return Err(status.into()),
+                Err(status) => return Err(refused(status)),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use poolmap_proto::MAX_TAKEN_BYTES;
 use poolmap_proto::v1::{
     CancelRequest, CancelTasksRequest, JobStatus, PauseRequest, StatusRequest, TaskRange,
 };
@@ -17,11 +18,21 @@ use crate::tasks::TaskSender;
 pub struct Job {
     id: u64,
     client: Client,
+    /// The largest message that the coordinator takes, as far as is known.
+    max_message_bytes: usize,
 }
 
 impl Job {
     pub(crate) fn new(id: u64, client: Client) -> Self {
-        Self { id, client }
+        Self { id, client, max_message_bytes: MAX_TAKEN_BYTES }
+    }
+
+    /// The same job of a coordinator that takes no larger messages; 0: it did not say.
+    pub(crate) fn taking(self, max_message_bytes: u64) -> Self {
+        match usize::try_from(max_message_bytes) {
+            Ok(0) | Err(_) => self,
+            Ok(max_message_bytes) => Self { max_message_bytes, ..self },
+        }
     }
 
     /// The coordinator's number of this job.
@@ -33,7 +44,7 @@ impl Job {
     /// Opens the stream that appends tasks; a job has one at a time. Call this within a tokio runtime.
     #[must_use]
     pub fn add_tasks(&self) -> TaskSender {
-        TaskSender::open(self.id, &self.client)
+        TaskSender::open(self.id, &self.client, self.max_message_bytes)
     }
 
     /// The job's outcomes from the first one on.

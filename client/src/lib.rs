@@ -22,6 +22,7 @@ mod files;
 mod job;
 mod outcomes;
 mod patience;
+mod requests;
 mod tasks;
 
 pub use poolmap_proto::transport::{Transport, Unreachable};

@@ -16,6 +16,7 @@ use crate::chunk::Chunk;
 use crate::client::{Client, Stub};
 use crate::error::ClientError;
 use crate::patience::Patience;
+use crate::requests::Addition;
 
 /// Chunks that may be unconfirmed: one that the coordinator takes, and a few behind it so that neither end waits for the other.
 const CHUNKS_AHEAD: usize = 4;
@@ -24,6 +25,7 @@ const CHUNKS_AHEAD: usize = 4;
 #[derive(Debug)]
 pub struct TaskSender {
     job_id: u64,
+    max_message_bytes: usize,
     next_index: u64,
     /// Not sent yet.
     functions: FunctionList,
@@ -57,10 +59,10 @@ impl Queue {
 }
 
 impl TaskSender {
-    pub(crate) fn open(job_id: u64, client: &Client) -> Self {
+    pub(crate) fn open(job_id: u64, client: &Client, max_message_bytes: usize) -> Self {
         let (queue, _) = watch::channel(Queue::default());
         tokio::spawn(carry(client.jobs.clone(), queue.clone(), Patience::new(client.patience)));
-        Self { job_id, next_index: 0, functions: FunctionList::default(), queue }
+        Self { job_id, max_message_bytes, next_index: 0, functions: FunctionList::default(), queue }
     }
 
     /// Appends to the list of functions that pickled calls name; it travels with the next chunk. The first one has number 0.
@@ -69,10 +71,18 @@ impl TaskSender {
     }
 
     /// Appends a chunk; waits while the coordinator's queue is full. This may be dropped while it waits: the chunk is then not sent.
+    /// Nor is it, with the functions added before it, if one of them is too large for a message.
     pub async fn send(&mut self, chunk: Chunk) -> Result<(), ClientError> {
         let count = chunk.len() as u64;
-        self.push(Some(chunk), false).await?;
+        self.wait_for_room().await?;
+        let first = self.functions.first + self.functions.functions.len() as u64;
+        let none = FunctionList { first: self.functions.first, functions: Vec::new() };
+        let functions = std::mem::replace(&mut self.functions, none);
+        let addition = Addition { job_id: self.job_id, functions, first_index: self.next_index, chunk };
+        let requests = addition.into_requests(self.max_message_bytes)?;
+        self.functions.first = first;
         self.next_index += count;
+        self.queue.send_modify(|queue| queue.requests.extend(requests));
         Ok(())
     }
 
@@ -89,15 +99,19 @@ impl TaskSender {
     }
 
     /// Says that no task follows; returns how many the job has.
-    pub async fn finish(mut self) -> Result<u64, ClientError> {
-        self.push(None, true).await?;
-        self.queue.send_modify(|queue| queue.is_complete = true);
+    pub async fn finish(self) -> Result<u64, ClientError> {
+        self.wait_for_room().await?;
+        let last = AddTasksRequest { job_id: self.job_id, last: true, ..AddTasksRequest::default() };
+        self.queue.send_modify(|queue| {
+            queue.requests.push_back(last);
+            queue.is_complete = true;
+        });
         let mut watched = self.queue.subscribe();
         let ended = watched.wait_for(|queue| queue.ended.is_some()).await;
         ended.ok().and_then(|queue| queue.ended.clone()).unwrap_or_else(|| Err(gone()))
     }
 
-    async fn push(&mut self, chunk: Option<Chunk>, last: bool) -> Result<(), ClientError> {
+    async fn wait_for_room(&self) -> Result<(), ClientError> {
         let mut watched = self.queue.subscribe();
         let has_room = |queue: &Queue| queue.requests.len() < CHUNKS_AHEAD;
         let waited = watched.wait_for(|queue| has_room(queue) || queue.ended.is_some()).await;
@@ -105,12 +119,6 @@ impl TaskSender {
             ended?;
             return Err(ClientError::JobClosed);
         }
-        let chunk = chunk.map(|chunk| chunk.into_message(self.next_index));
-        let first = self.functions.first + self.functions.functions.len() as u64;
-        let new = std::mem::replace(&mut self.functions, FunctionList { first, functions: Vec::new() });
-        let functions = (!new.functions.is_empty()).then_some(new);
-        let request = AddTasksRequest { job_id: self.job_id, chunk, last, functions };
-        self.queue.send_modify(|queue| queue.requests.push_back(request));
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ use poolmap_proto::v1::cluster_server::ClusterServer;
 use poolmap_proto::v1::files_server::FilesServer;
 use poolmap_proto::v1::jobs_server::JobsServer;
 use poolmap_proto::v1::workers_server::WorkersServer;
-use poolmap_proto::{MAX_MESSAGE_BYTES, files as shipping};
+use poolmap_proto::{MAX_MESSAGE_BYTES, MAX_TAKEN_BYTES, files as shipping};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::command::Command;
@@ -45,6 +45,8 @@ const COMMAND_QUEUE: usize = 256;
 /// What an operator may choose.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The largest message of a client or worker that is taken, in bytes; at most [`MAX_TAKEN_BYTES`].
+    pub max_message_bytes: usize,
     /// Bytes of payloads a job may have waiting before its client is made to wait.
     pub queued_bytes_max: usize,
     /// Bytes of outcomes a job may have unconfirmed in memory before nothing more of it is handed out, or before those of a
@@ -95,6 +97,7 @@ pub enum Notice {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            max_message_bytes: MAX_TAKEN_BYTES,
             // Enough to keep thousands of slots busy with small tasks; far below what a laptop misses.
             queued_bytes_max: 16 << 20,
             unread_bytes_max: 32 << 20,
@@ -119,6 +122,7 @@ pub struct Coordinator {
     commands: mpsc::Sender<Command>,
     files: Files,
     job_ids: JobIds,
+    max_message_bytes: usize,
     hello_timeout: Duration,
 }
 
@@ -127,11 +131,11 @@ impl Coordinator {
     #[must_use]
     pub fn start(config: Config) -> Self {
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-        let hello_timeout = config.hello_timeout;
+        let (max_message_bytes, hello_timeout) = (config.max_message_bytes, config.hello_timeout);
         let files = Files::start(config.files_folder.clone(), config.files_bytes_max);
         let job_ids = config.job_ids.clone();
         tokio::spawn(core::Core::new(config).run(receiver));
-        Self { commands, files, job_ids, hello_timeout }
+        Self { commands, files, job_ids, max_message_bytes, hello_timeout }
     }
 
     /// Takes no new jobs from now on, and waits until those that are there have ended and been read.
@@ -161,8 +165,9 @@ impl Coordinator {
     /// The service that clients call.
     #[must_use]
     pub fn jobs(&self) -> JobsServer<JobsService> {
-        JobsServer::new(JobsService::new(self.commands.clone(), self.files.clone(), self.job_ids.clone()))
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        let (commands, files, job_ids) = (self.commands.clone(), self.files.clone(), self.job_ids.clone());
+        JobsServer::new(JobsService::new(commands, files, job_ids, self.max_message_bytes))
+            .max_decoding_message_size(self.max_message_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
@@ -184,7 +189,7 @@ impl Coordinator {
     #[must_use]
     pub fn workers(&self) -> WorkersServer<WorkersService> {
         WorkersServer::new(WorkersService::new(self.commands.clone(), self.hello_timeout))
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_decoding_message_size(self.max_message_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 }

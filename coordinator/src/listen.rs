@@ -96,16 +96,14 @@ impl Listener {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Serves a coordinator until `stop` completes, and a moment longer for calls that are about to end. No message of a peer
-    /// may be larger than `max_message_bytes`.
+    /// Serves a coordinator until `stop` completes, and a moment longer for calls that are about to end.
     pub async fn serve(
         self,
         coordinator: &Coordinator,
-        max_message_bytes: usize,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ListenError> {
         let refusals = Refusals::default();
-        let routes = routes(coordinator, max_message_bytes, &refusals).await?;
+        let routes = routes(coordinator, &refusals).await?;
         let (sender, admitted) = mpsc::channel(ADMITTED);
         let _revocations =
             self.revocations.map(|(gate, folder)| AbortOnDropHandle::new(tokio::spawn(gate.follow(folder))));
@@ -155,13 +153,7 @@ fn server() -> Server {
 }
 
 /// The services, each for whom it is meant.
-async fn routes(
-    coordinator: &Coordinator,
-    max_message_bytes: usize,
-    refusals: &Refusals,
-) -> Result<Routes, ListenError> {
-    let jobs = coordinator.jobs().max_decoding_message_size(max_message_bytes);
-    let workers = coordinator.workers().max_decoding_message_size(max_message_bytes);
+async fn routes(coordinator: &Coordinator, refusals: &Refusals) -> Result<Routes, ListenError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let reflection = || {
@@ -172,9 +164,9 @@ async fn routes(
     let anybody = None;
     // Clients bring files, workers fetch them.
     let files = guarded(coordinator.files(), anybody, refusals);
-    Ok(Routes::new(guarded(jobs, Some(Role::Client), refusals))
+    Ok(Routes::new(guarded(coordinator.jobs(), Some(Role::Client), refusals))
         .add_service(guarded(coordinator.cluster(), Some(Role::Client), refusals))
-        .add_service(guarded(workers, Some(Role::Worker), refusals))
+        .add_service(guarded(coordinator.workers(), Some(Role::Worker), refusals))
         .add_service(files)
         .add_service(guarded(health_service, anybody, refusals))
         .add_service(guarded(reflection().build_v1()?, anybody, refusals))

@@ -30,6 +30,13 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The largest message that any end accepts, in bytes: a payload or value of 1 GiB and what goes with it.
 pub const MAX_MESSAGE_BYTES: usize = (1 << 30) + (1 << 20);
 
+/// The largest message that a coordinator takes, in bytes. What it passes on has a little more around it, and must not be larger
+/// than [`MAX_MESSAGE_BYTES`].
+pub const MAX_TAKEN_BYTES: usize = (1 << 30) + (1 << 19);
+
+/// The most that a message has beside the payloads, functions or values in it, in bytes.
+pub const ENVELOPE_BYTES: usize = 1 << 10;
+
 /// About how much memory a run of outcomes takes, in bytes. Coordinator and client count alike, so that a client knows when to
 /// confirm.
 #[must_use]

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         .function("panic_at", panic_at)
         .function("sleep_ms", sleep_ms)
         .function("print", print)
+        .function("letters", |count: usize| "x".repeat(count))
         .fallible("parse", |text: String| text.parse::<i64>());
     poolmap::main(registry)
 }

@@ -76,10 +76,11 @@ pub(crate) enum BadBatch {
 }
 
 impl Pool {
-    /// A pool of idle slots, and the channel on which they say which batches have left.
+    /// A pool of idle slots, none of which reports more at once than a message may have, and the channel on which they say which batches have left.
     pub(crate) fn start(
         ground: Ground,
         reports: mpsc::Sender<WorkerMessage>,
+        max_message_bytes: usize,
     ) -> (Self, mpsc::Receiver<Left>) {
         let (left, departures) = mpsc::channel(ground.slots);
         let oom = Arc::new(Mutex::new(OomWatch::start()));
@@ -88,7 +89,9 @@ impl Pool {
             let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
             let (left, reports, tasks) = (left.clone(), reports.clone(), ground.tasks.clone());
             let (oom, statuses) = (oom.clone(), statuses.clone());
-            let shared = Shared { left, reports, tasks, status: status.clone(), statuses, oom };
+            let status = status.clone();
+            let shared =
+                Shared { left, reports, max_message_bytes, tasks, status: status.clone(), statuses, oom };
             ground.tasks.spawn(Driver::new(slot, receiver, shared).run());
             Slot { commands, is_idle: true, status }
         });

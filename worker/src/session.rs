@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
         leaving: &'a mut Leaving,
     ) -> Self {
         let (link, reports) = Link::new(dialer.clone(), attached, config.reconnect_timeout);
-        let (pool, departures) = Pool::start(ground, reports);
+        let (pool, departures) = Pool::start(ground, reports, link.max_message_bytes());
         let mut look = tokio::time::interval(GUARD_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let heartbeat = tokio::time::interval(link.heartbeat_interval());

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::Args;
 use poolmap_proto::access::{self, Address, DEFAULT_PORT, Role};
 use serde::Deserialize;
 
 use crate::exit::Failure;
-use crate::quantity::{parse_size, parse_time, parse_time_or_zero};
+use crate::quantity::{parse_size_within, parse_time, parse_time_or_zero};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,9 +39,12 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "HOST[:PORT]", value_parser = parse_advertised)]
     advertise: Vec<String>,
 
-    /// Take no larger message from a client or worker: a task's arguments and its value are part of one
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64MiB")]
-    pub(super) max_message_size: ByteSize,
+    /// Take no larger message from a client or worker: a task's arguments, its value and what it prints, and a function are
+    /// each part of one; from 2MiB to 1GiB
+    #[arg(
+        long = "max-message-size", value_name = "SIZE", value_parser = parse_message_size, default_value = "64MiB"
+    )]
+    pub(super) max_message_bytes: usize,
 
     /// A worker that has not been heard of for TIME is lost, and its tasks run again elsewhere
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s", allow_hyphen_values = true)]
@@ -104,6 +106,12 @@ impl FromStr for ListenAddress {
         let address = with_port().or_else(bare).map(Self);
         address.ok_or("not an IP address of this machine, such as 127.0.0.1:7464, 0.0.0.0:7464 or [::]:7464")
     }
+}
+
+/// The least is what workers put into one message of many small outcomes, with room to spare.
+fn parse_message_size(text: &str) -> Result<usize, String> {
+    let size = parse_size_within(text, 2 << 20..=1 << 30)?;
+    usize::try_from(size.as_u64()).map_err(|error| error.to_string())
 }
 
 fn parse_advertised(text: &str) -> Result<String, String> {

@@ -17,7 +17,10 @@ const CHUNKS_AHEAD: usize = 2;
 const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// What reads input and appends it to a job.
-pub(crate) struct Feeder(JoinHandle<Result<Result<(), InputError>, ClientError>>);
+pub(crate) struct Feeder(JoinHandle<Fed>);
+
+/// The outer error: the coordinator refuses tasks, or is lost. The inner one: input is bad from somewhere on.
+type Fed = Result<Result<(), Failure>, ClientError>;
 
 impl Feeder {
     /// Starts to read. Call this within a tokio runtime.
@@ -38,9 +41,10 @@ impl Feeder {
         self.0.abort();
     }
 
-    /// Waits until all input is with the coordinator, or the job takes no more; whether all of it could be read.
-    pub(crate) async fn finish(self) -> Result<Result<(), InputError>, Failure> {
-        self.0.await.map_err(|error| Failure::Lost(error.to_string()))?.map_err(Failure::from)
+    /// Waits until all input is with the coordinator, or the job takes no more; whether all of it could be read and sent.
+    pub(crate) async fn finish(&mut self) -> Result<Result<(), Failure>, Failure> {
+        let fed = (&mut self.0).await.map_err(|error| Failure::Lost(error.to_string()))?;
+        Ok(fed?)
     }
 }
 
@@ -51,13 +55,13 @@ async fn feed(
     mut held_bytes: watch::Receiver<usize>,
     tags: Option<Arc<Tags>>,
     progress: Arc<Progress>,
-) -> Result<Result<(), InputError>, ClientError> {
+) -> Fed {
     let (mut tasks, mut input) = (0, Ok(()));
     while let Some(chunk) = read.recv().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
             Err(error) => {
-                input = Err(error);
+                input = Err(error.into());
                 break;
             }
         };
@@ -70,6 +74,11 @@ async fn feed(
         match sender.send(chunk).await {
             // Its outcomes tell why the job takes no more.
             Err(ClientError::JobClosed) => return Ok(input),
+            // As with a line that is bad: what came before it runs.
+            Err(error @ ClientError::TooLarge { .. }) => {
+                input = Err(error.into());
+                break;
+            }
             sent => sent?,
         }
     }

@@ -9,7 +9,6 @@ use super::feeder::Feeder;
 use super::plan::Plan;
 use super::sink::Sink;
 use crate::exit::Failure;
-use crate::input::InputError;
 use crate::output::{Counts, Progress};
 use crate::signals::Signals;
 
@@ -24,8 +23,8 @@ pub(crate) struct Ended {
     pub(crate) counts: Counts,
     pub(crate) end: Option<JobEnd>,
     pub(crate) was_interrupted: bool,
-    /// Whether all input could be read.
-    pub(crate) input: Result<(), InputError>,
+    /// Whether all input could be read and sent.
+    pub(crate) input: Result<(), Failure>,
 }
 
 /// What Ctrl-C and SIGTERM mean for the job.
@@ -62,8 +61,10 @@ impl Streams {
     ) -> Result<Ended, Failure> {
         let mut signals = Signals::new()?;
         let (mut outcomes, mut was_interrupted) = (job.outcomes(), false);
+        let mut fed = None;
         let end = tokio::select! {
             end = self.sink.take_all(&mut outcomes) => end?,
+            refused = refused(&mut self.feeder, &mut fed) => return Err(refused),
             why = lost => return Err(Failure::Lost(why)),
             () = signals.next() => { was_interrupted = true; None }
         };
@@ -78,7 +79,11 @@ impl Streams {
         let counts = self.sink.finish().await?;
         // The reader may wait for input for ever, of which nothing is wanted any more.
         let is_stopped = end.as_ref().is_none_or(|end| !end.stopped.is_empty());
-        let input = if is_stopped { Ok(()) } else { self.feeder.finish().await? };
+        let input = match fed {
+            Some(input) => input,
+            None if is_stopped => Ok(()),
+            None => self.feeder.finish().await?,
+        };
         Ok(Ended { counts, end, was_interrupted, input })
     }
 
@@ -102,4 +107,13 @@ impl Streams {
         }
         end
     }
+}
+
+/// Completes if the coordinator does not take the tasks: their job would wait for them for ever.
+async fn refused(feeder: &mut Feeder, fed: &mut Option<Result<(), Failure>>) -> Failure {
+    match feeder.finish().await {
+        Ok(input) => *fed = Some(input),
+        Err(failure) => return failure,
+    }
+    std::future::pending().await
 }

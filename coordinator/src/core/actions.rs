@@ -4,12 +4,16 @@ use std::ops::Range;
 
 use poolmap_proto::v1::coordinator_message::Kind as ToWorker;
 use poolmap_proto::v1::{
-    Batch, Detail, Failure, FailureKind, JobSpec, JobStarted, OutcomeRun, Stop, TakeBack,
+    Batch, Detail, Failure, FailureKind, FunctionsAdded, JobSpec, JobStarted, OutcomeRun, Stop, TakeBack,
 };
 use poolmap_scheduler::{Action, Event, JobId, WorkerId};
 
 use super::{Core, Report};
 use crate::outcomes;
+
+/// Bytes of functions that go to a worker in one message, unless a single one is larger. With as many messages as may wait for a
+/// worker that is more than any job has.
+const FUNCTIONS_BYTES: usize = 64 << 20;
 
 impl Core {
     /// Tells the scheduler what happened and carries out what it decides.
@@ -66,18 +70,13 @@ impl Core {
             && let Some(entry) = self.jobs.get(&job)
         {
             let JobSpec { function, child, details, files, .. } = entry.spec.clone();
-            let functions = entry.functions.all();
-            self.workers.send(
-                worker,
-                ToWorker::JobStarted(JobStarted {
-                    job_id: job.0,
-                    function,
-                    child,
-                    details,
-                    files,
-                    functions,
-                }),
-            );
+            let job_id = job.0;
+            let started = JobStarted { job_id, function, child, details, files, functions: None };
+            self.workers.send(worker, ToWorker::JobStarted(started));
+            for functions in entry.functions.lists(FUNCTIONS_BYTES) {
+                let functions = Some(functions);
+                self.workers.send(worker, ToWorker::FunctionsAdded(FunctionsAdded { job_id, functions }));
+            }
         }
     }
 

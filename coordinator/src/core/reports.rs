@@ -61,6 +61,7 @@ impl Core {
             worker_id: worker.0,
             heartbeat_interval_ms: ms(self.heartbeat_interval()),
             worker_timeout_ms: ms(self.config.worker_timeout),
+            max_message_bytes: self.config.max_message_bytes as u64,
             ..welcome
         };
         self.workers.welcome(worker, welcome);

@@ -22,11 +22,17 @@ pub struct JobsService {
     commands: mpsc::Sender<Command>,
     files: Files,
     job_ids: JobIds,
+    max_message_bytes: usize,
 }
 
 impl JobsService {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, files: Files, job_ids: JobIds) -> Self {
-        Self { commands, files, job_ids }
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        files: Files,
+        job_ids: JobIds,
+        max_message_bytes: usize,
+    ) -> Self {
+        Self { commands, files, job_ids, max_message_bytes }
     }
 }
 
@@ -38,7 +44,8 @@ impl Jobs for JobsService {
         let files = self.files.hold(&spec.files).await?;
         let job = self.job_ids.next().await?;
         ask(&self.commands, |reply| Command::Submit { job, spec, files, reply }).await?;
-        Ok(Response::new(SubmitResponse { job_id: job.0 }))
+        let max_message_bytes = self.max_message_bytes as u64;
+        Ok(Response::new(SubmitResponse { job_id: job.0, max_message_bytes }))
     }
 
     type AddTasksStream = Responses<AddTasksResponse>;

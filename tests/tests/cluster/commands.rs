@@ -8,12 +8,12 @@ use crate::scene::{Cluster, SOON, Workers, poolmap};
 
 impl Cluster {
     /// A client's command line.
-    fn command(&self, words: &str) -> Line {
+    pub(crate) fn command(&self, words: &str) -> Line {
         poolmap(words).env("POOLMAP_ACCESS", self.access_file(Role::Client))
     }
 
     /// What a command with `--json` prints.
-    fn json(&self, words: &str) -> Vec<Value> {
+    pub(crate) fn json(&self, words: &str) -> Vec<Value> {
         let ran = self.command(words).run().succeeds();
         ran.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -40,8 +40,13 @@ impl Cluster {
 
     /// A cluster with one worker of two slots.
     fn with_worker(words: &str) -> (Self, Workers) {
-        let cluster = Self::start();
-        let workers = Workers::start([cluster.worker(&format!("--name one -j2 {words}"))]);
+        Self::with_worker_of("", &format!("--name one {words}"))
+    }
+
+    /// The same with flags for both.
+    pub(crate) fn with_worker_of(coordinator: &str, worker: &str) -> (Self, Workers) {
+        let cluster = Self::start_with(coordinator);
+        let workers = Workers::start([cluster.worker(&format!("-j2 {worker}"))]);
         eventually("the worker has joined", SOON, || {
             (!cluster.json("workers --json").is_empty()).then_some(())
         });

@@ -5,13 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use poolmap_client::Chunk;
 use poolmap_proto::access::{Access, COORDINATOR_NAME, Role};
 use poolmap_proto::transport::{GrpcService, Route};
 use poolmap_proto::v1::jobs_client::JobsClient;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_client::WorkersClient;
-use poolmap_proto::v1::{AddTasksRequest, Hello, OutcomesRequest, SubmitRequest, WorkerMessage};
+use poolmap_proto::v1::{AddTasksRequest, Hello, OutcomesRequest, SubmitRequest, TaskChunk, WorkerMessage};
 use rand::RngCore as _;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -135,17 +134,16 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
 
 #[tokio::test]
 async fn a_message_that_is_too_large_ends_its_call_alone() {
-    let cluster = Cluster::start_with("--max-message-size 1MiB");
-    let client = cluster.client().await;
-    let job = client.submit(native("do_work")).await.unwrap();
-    let mut tasks = job.add_tasks();
-    let large: Chunk = [vec![b' '; 8 << 20]].into_iter().collect();
-    let error = async {
-        tasks.send(large).await?;
-        tasks.finish().await
-    };
-    let error = error.await.unwrap_err().to_string();
-    assert!(error.contains("too large"), "{error}");
+    let cluster = Cluster::start_with("--max-message-size 2MiB");
+    let mut jobs = JobsClient::new(service(&cluster.access(Role::Client)).await);
+    let submitted = jobs.submit(SubmitRequest { spec: Some(native("do_work")) }).await.unwrap().into_inner();
+    assert_eq!(submitted.max_message_bytes, 2 << 20);
+    let (lengths, payloads) = (vec![8 << 20], vec![b' '; 8 << 20].into());
+    let chunk = Some(TaskChunk { first_index: 0, lengths, payloads });
+    let large = AddTasksRequest { job_id: submitted.job_id, chunk, ..AddTasksRequest::default() };
+    let answers = jobs.add_tasks(tokio_stream::once(large)).await;
+    let refused = async { answers?.into_inner().message().await };
+    assert_eq!(refused.await.unwrap_err().code(), Code::OutOfRange);
     an_honest_job_goes_through(&cluster).await;
     cluster.stop();
 }
@@ -172,11 +170,7 @@ async fn endless_streams_wait_for_their_turn() {
     let payloads = bytes::Bytes::from(vec![b'1'; 1 << 20]);
     let chunks = tokio_stream::iter(0..).map(move |number| AddTasksRequest {
         job_id,
-        chunk: Some(poolmap_proto::v1::TaskChunk {
-            first_index: number,
-            lengths: vec![1 << 20],
-            payloads: payloads.clone(),
-        }),
+        chunk: Some(TaskChunk { first_index: number, lengths: vec![1 << 20], payloads: payloads.clone() }),
         last: false,
         functions: None,
     });

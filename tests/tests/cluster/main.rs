@@ -24,3 +24,4 @@ mod processes;
 mod programs;
 mod scene;
 mod services;
+mod sizes;

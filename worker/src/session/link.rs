@@ -7,6 +7,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
+use poolmap_proto::MAX_TAKEN_BYTES;
 use poolmap_proto::v1::coordinator_message::Kind;
 use poolmap_proto::v1::worker_message::Kind as Report;
 use poolmap_proto::v1::{CoordinatorMessage, Heartbeat, Resumption, Welcome, WorkerMessage};
@@ -41,6 +42,7 @@ pub(super) struct Link {
     /// Empty if the attachment cannot be resumed.
     token: Bytes,
     heartbeat_interval: Duration,
+    max_message_bytes: usize,
     /// How long another stream is searched for.
     patience: Duration,
     last_heard: Instant,
@@ -83,7 +85,7 @@ impl Link {
     ) -> (Self, mpsc::Sender<WorkerMessage>) {
         let Attached { welcome, messages, lease } = attached;
         let (reports, queue) = mpsc::channel(REPORT_QUEUE);
-        let Welcome { worker_id, token, heartbeat_interval_ms, .. } = welcome;
+        let Welcome { worker_id, token, heartbeat_interval_ms, max_message_bytes, .. } = welcome;
         let line = Line::new(queue, !token.is_empty());
         if let Ok(opened) = line.open(0) {
             let _broken = lease.send(opened);
@@ -97,6 +99,10 @@ impl Link {
             worker_id,
             token,
             heartbeat_interval: Duration::from_millis(heartbeat_interval_ms.max(1).into()),
+            max_message_bytes: match usize::try_from(max_message_bytes) {
+                Ok(0) | Err(_) => MAX_TAKEN_BYTES,
+                Ok(bytes) => bytes,
+            },
             patience,
             last_heard: Instant::now(),
             is_dismissed: false,
@@ -107,6 +113,11 @@ impl Link {
     /// How often the coordinator wants to hear something, and says something.
     pub(super) fn heartbeat_interval(&self) -> Duration {
         self.heartbeat_interval
+    }
+
+    /// The largest message that the coordinator takes.
+    pub(super) fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
     }
 
     /// Gives a sign of life, unless there is nobody to see it.

@@ -1,6 +1,8 @@
 //! Gathers outcome records into the runs that travel to the coordinator.
 
 use bytes::{Buf as _, Bytes};
+use bytesize::ByteSize;
+use poolmap_proto::ENVELOPE_BYTES;
 use poolmap_proto::v1::{Detail, Failure, FailureKind, OutcomeRun};
 
 use super::map::SlotMap;
@@ -59,14 +61,22 @@ impl RunBuilder {
         Ok(body + word.length())
     }
 
-    /// Takes a record that came in a frame.
-    pub(crate) fn take_large(&mut self, mut record: Bytes) -> Result<(), Violation> {
+    /// Takes a record that came in a frame. One that does not fit into a message is a failure of its task: the others go on.
+    pub(crate) fn take_large(
+        &mut self,
+        mut record: Bytes,
+        max_message_bytes: usize,
+    ) -> Result<(), Violation> {
         if record.len() < WORD_BYTES {
             return Err(Violation::OutsideArea);
         }
         let word = Word::decode(record.get_u32_le().to_le_bytes());
         if word.length() != record.len() {
             return Err(Violation::OutsideArea);
+        }
+        if record.len() + ENVELOPE_BYTES > max_message_bytes {
+            self.push_failure(too_large(record.len(), max_message_bytes));
+            return Ok(());
         }
         self.push_special(word, record)
     }
@@ -123,6 +133,19 @@ impl RunBuilder {
     }
 }
 
+fn too_large(bytes: usize, max_message_bytes: usize) -> Failure {
+    let [bytes, most] = [bytes, max_message_bytes].map(|bytes| ByteSize(bytes as u64).display().iec());
+    Failure {
+        kind: FailureKind::Exception.into(),
+        r#type: "OutcomeTooLarge".to_owned(),
+        message: format!(
+            "what came of this task, with what it printed, takes {bytes}, and the coordinator takes messages of at most {most}: \
+             have it return less, such as the name of a file, or start the coordinator with a larger --max-message-size"
+        ),
+        ..Failure::default()
+    }
+}
+
 fn failure_message(failure: record::Failure, offset: u32) -> Failure {
     let kind = match failure.kind.as_str() {
         "exit" => FailureKind::Exit,
@@ -149,6 +172,8 @@ fn failure_message(failure: record::Failure, offset: u32) -> Failure {
 )]
 mod tests {
     use proptest::prelude::*;
+
+    use poolmap_proto::MAX_TAKEN_BYTES;
 
     use super::super::map::AREA_BYTES;
     use super::*;
@@ -229,9 +254,21 @@ mod tests {
             record(true, Some(&printed(b"x")), b"{\"kind\":\"exit\"}"),
         ] {
             let mut framed = RunBuilder::default();
-            framed.take_large(record.clone().into())?;
+            framed.take_large(record.clone().into(), MAX_TAKEN_BYTES)?;
             assert_eq!(framed.finish(false), take_all(&[record])?.finish(false));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn an_outcome_that_no_message_can_carry_is_a_failure_of_its_task() -> Result<(), Violation> {
+        let value = record(false, None, &[b'7'; 3000]);
+        let mut run = RunBuilder::default();
+        run.take_large(value.clone().into(), 3000 + ENVELOPE_BYTES)?;
+        run.take_large(value.into(), 2999 + ENVELOPE_BYTES)?;
+        let run = run.finish(false);
+        assert_eq!((&run.lengths[..], run.failures[0].offset), (&[3000, 0][..], 1));
+        assert!(run.failures[0].message.contains("--max-message-size"), "{}", run.failures[0].message);
         Ok(())
     }
 
@@ -249,7 +286,10 @@ mod tests {
         assert!(matches!(take_all(&[record(true, None, b"no JSON")]), Err(Violation::BadFailure(_))));
         for framed in [&b""[..], b"\x01\0\0", b"\x02\0\0\0a", b"\0\0\0\0a"] {
             let framed = Bytes::copy_from_slice(framed);
-            assert!(matches!(RunBuilder::default().take_large(framed), Err(Violation::OutsideArea)));
+            assert!(matches!(
+                RunBuilder::default().take_large(framed, MAX_TAKEN_BYTES),
+                Err(Violation::OutsideArea)
+            ));
         }
     }
 

@@ -31,6 +31,8 @@ use crate::memory::oom::OomWatch;
 
 /// How often the outcomes of a batch that still runs are looked for. Outcomes of its last task come at once.
 const POLL: Duration = Duration::from_millis(5);
+/// Bytes of a runner's reason for refusing a job that are told.
+const REASON_BYTES_MAX: usize = 64 << 10;
 /// Commands that may wait for a slot: a batch, requests to take some of it back, and jobs that end.
 pub(crate) const COMMAND_QUEUE: usize = 64;
 
@@ -67,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) left: mpsc::Sender<Left>,
     /// What is told to the coordinator.
     pub(crate) reports: mpsc::Sender<WorkerMessage>,
+    /// The largest message that the coordinator takes.
+    pub(crate) max_message_bytes: usize,
     /// Owns what waits for retired children.
     pub(crate) tasks: TaskTracker,
     pub(crate) status: Status,
@@ -259,7 +263,8 @@ impl Driver {
 
     async fn refused(&mut self, header: &Header, body: &[u8]) {
         let Some(job) = self.job.as_ref().filter(|job| job.id as u32 == header.function) else { return };
-        self.reject(job.id, String::from_utf8_lossy(body).into_owned()).await;
+        let reason = body.get(..REASON_BYTES_MAX).unwrap_or(body);
+        self.reject(job.id, String::from_utf8_lossy(reason).into_owned()).await;
     }
 
     async fn done(&mut self, header: &Header) -> Result<(), Violation> {
@@ -302,7 +307,7 @@ impl Driver {
         self.report_claimed(header).await?;
         let mut run = RunBuilder::default();
         if let Some(runner) = &mut self.runner {
-            runner.collect_large(body, &mut run)?;
+            runner.collect_large(body, self.shared.max_message_bytes, &mut run)?;
         }
         self.report(run, None).await;
         Ok(())

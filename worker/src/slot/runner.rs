@@ -281,12 +281,17 @@ impl Runner {
         self.next_outcome = self.next_outcome.max(sequence);
     }
 
-    /// Takes the outcome that came in a frame.
-    pub(crate) fn collect_large(&mut self, record: Bytes, run: &mut RunBuilder) -> Result<(), Violation> {
+    /// Takes the outcome that came in a frame; a failure in its place if no message can carry it.
+    pub(crate) fn collect_large(
+        &mut self,
+        record: Bytes,
+        max_message_bytes: usize,
+        run: &mut RunBuilder,
+    ) -> Result<(), Violation> {
         if self.full_at != self.next_outcome || self.area_offset != 0 {
             return Err(Violation::OutOfTurn("an outcome in a frame"));
         }
-        run.take_large(record)?;
+        run.take_large(record, max_message_bytes)?;
         self.next_outcome += 1;
         self.area_offset = WORD_BYTES;
         Ok(())

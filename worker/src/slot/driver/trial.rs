@@ -91,6 +91,7 @@ impl Trial {
         let shared = Shared {
             left: left_sender,
             reports: reports_sender,
+            max_message_bytes: poolmap_proto::MAX_TAKEN_BYTES,
             tasks: TaskTracker::new(),
             statuses: [status.clone()].into(),
             status,
