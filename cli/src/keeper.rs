@@ -2,7 +2,7 @@
 //!
 //! Children die with their worker by themselves, but not what *they* have started. A worker is therefore the leader of a
 //! session, and has one keeper beside it, in another. When the worker ends without a word, the keeper kills all that is
-//! left in its session. Whoever has made a session of its own, as daemons do, is left alone.
+//! left in its session, and removes its folder. Whoever has made a session of its own, as daemons do, is left alone.
 
 use std::fs::OpenOptions;
 use std::io::{self, PipeWriter, Read as _, Write as _};
@@ -36,6 +36,7 @@ pub(crate) fn run(args: &KeeperArgs) -> ExitCode {
     let mut word = [0];
     if !matches!(io::stdin().read(&mut word), Ok(1)) {
         kill_session(Pid::from_raw(args.session));
+        poolmap_worker::remove_abandoned(&std::env::temp_dir());
     }
     ExitCode::SUCCESS
 }

@@ -7,6 +7,7 @@ mod cgroup;
 mod child;
 mod connect;
 mod files;
+mod folder;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,6 +31,8 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::connect::{ConnectError, Connector};
 use crate::files::Fetcher;
+use crate::folder::OwnFolder;
+pub use crate::folder::remove_abandoned;
 use crate::launch::Ground;
 pub use crate::launch::{CHILD_ARGUMENT, usual_python};
 use crate::runtime::native::Registry;
@@ -46,8 +49,8 @@ pub struct Config {
     pub slots: NonZeroU32,
     /// The native functions it knows.
     pub registry: Registry,
-    /// Where it makes the folders for the files that it needs, and for those that travel with jobs; among temporary files if absent. A worker that is killed
-    /// cannot remove them: this is for whoever can do so instead.
+    /// Where it makes its folder, for the files that it needs and for those that travel with jobs; among temporary files if
+    /// absent. A worker that is killed cannot remove it: [`remove_abandoned`] does so, and each worker that starts.
     pub folder: Option<PathBuf>,
     /// Name of the machine, for people.
     pub host: String,
@@ -129,6 +132,9 @@ pub async fn run(
     connector: Connector,
     stop: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
+    let parent = config.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let own = OwnFolder::make(Some(&parent)).map_err(WorkerError::RunnerFiles)?;
+    tokio::task::spawn_blocking(move || remove_abandoned(&parent));
     let slots = config.slots;
     let tasks = TaskTracker::new();
     let ground = Ground {
@@ -136,11 +142,11 @@ pub async fn run(
         registry: config.registry.clone(),
         python: usual_python(config.python.as_deref()),
         environment: thread_caps(slots),
-        runner_files: RunnerFiles::write(config.folder.as_deref()).map_err(WorkerError::RunnerFiles)?,
+        runner_files: RunnerFiles::write(Some(own.path())).map_err(WorkerError::RunnerFiles)?,
         stderr: Stderr::new(std::io::stderr(), tasks.clone()),
         tasks,
         // For as long as the coordinator itself would be tried.
-        fetcher: Fetcher::new(connector.clone(), config.reconnect_timeout, config.folder.clone()),
+        fetcher: Fetcher::new(connector.clone(), config.reconnect_timeout, Some(own.path().to_owned())),
     };
     Ok(session::serve(config, connector, ground, stop).await?)
 }

@@ -149,7 +149,8 @@ impl Cluster {
         };
         let is_called =
             |path: &Path, start: &str| path.file_name().unwrap().to_str().unwrap().starts_with(start);
-        let roots = entries(&self.worker_folder(worker)).into_iter();
+        let own = entries(&self.worker_folder(worker)).into_iter();
+        let roots = own.filter(|path| is_called(path, "poolmap-worker-")).flat_map(|own| entries(&own));
         let roots = roots.filter(|path| is_called(path, "poolmap-files-"));
         roots.flat_map(|root| entries(&root)).filter(|path| is_called(path, "job-")).collect()
     }

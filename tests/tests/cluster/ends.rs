@@ -1,7 +1,7 @@
 //! How the services end.
 
 use nix::sys::signal::Signal;
-use poolmap_client::Chunk;
+use poolmap_client::{Chunk, JobSpec};
 
 use crate::language::eventually;
 use crate::scene::{Cluster, SOON, Workers, native};
@@ -76,9 +76,13 @@ async fn a_second_signal_ends_either_service_at_once() {
 async fn nothing_outlives_a_worker_that_is_killed_nor_the_process_that_a_shell_sees_of_it() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
+    let (shipped, temporary) = (cluster.path("shipped"), cluster.path("tmp"));
+    std::fs::create_dir(&temporary).unwrap();
+    std::fs::write(&shipped, "content").unwrap();
     for is_front in [true, false] {
-        let mut workers = Workers::start([cluster.worker("-j1")]);
-        let job = client.submit(native("sleep_ms")).await.unwrap();
+        let mut workers = Workers::start([cluster.worker("-j1").env("TMPDIR", &temporary)]);
+        let files = client.ship(&[&shipped]).await.unwrap();
+        let job = client.submit(JobSpec { files, ..native("sleep_ms") }).await.unwrap();
         let mut tasks = job.add_tasks();
         tasks.send(["[3600000]"].into_iter().collect()).await.unwrap();
         tasks.finish().await.unwrap();
@@ -88,13 +92,47 @@ async fn nothing_outlives_a_worker_that_is_killed_nor_the_process_that_a_shell_s
         let all = eventually("all processes are there", SOON, || {
             Some(worker.processes()).filter(|processes| processes.len() >= 4)
         });
+        eventually("the files have come", SOON, || has_file(&temporary, "shipped").then_some(()));
         let behind = all.into_iter().find(|process| crate::scene::parent(*process) == Some(front)).unwrap();
         nix::sys::signal::kill(if is_front { front } else { behind }, Signal::SIGKILL).unwrap();
-        let ran = worker.ends_with_files_left();
+        // Its keeper has removed its folder.
+        let ran = worker.ends();
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
         if !is_front {
             ran.exits(137);
         }
         job.cancel().await.unwrap();
     }
     cluster.stop();
+}
+
+#[test]
+fn what_a_worker_that_was_killed_with_its_keeper_has_left_is_removed_by_the_next_one() {
+    let cluster = Cluster::start();
+    let temporary = cluster.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let folders = || std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let worker = || Workers::start([cluster.worker("-j1").env("TMPDIR", &temporary)]);
+    let mut killed = worker();
+    let left: Vec<std::path::PathBuf> =
+        eventually("it has a folder", SOON, || Some(folders()).filter(|folders: &Vec<_>| folders.len() == 1));
+    let killed = killed.0.remove(0);
+    killed.kill_all();
+    killed.ends_with_files_left();
+    assert_eq!(folders(), left);
+    let next = worker();
+    eventually("it has gone", SOON, || {
+        let now = folders();
+        (now.len() == 1 && now != left).then_some(())
+    });
+    next.0[0].send(Signal::SIGTERM);
+    next.leave();
+    assert_eq!(folders(), [] as [std::path::PathBuf; 0]);
+    cluster.stop();
+}
+
+/// Whether there is a file of this name in a folder or below.
+fn has_file(folder: &std::path::Path, name: &str) -> bool {
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name() == name || has_file(&entry.path(), name))
 }
