@@ -14,7 +14,7 @@ use tonic::transport::{Endpoint, Server, Uri};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
-pub use self::fault::{ConnectError, Fault};
+pub use self::fault::{ConnectError, Fault, Validity};
 pub use self::route::{InvalidRoute, Route, RouteError};
 
 /// Bytes of a stream on their way before the other end must confirm; the default of 64 KiB would stall large payloads.

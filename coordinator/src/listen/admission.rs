@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use poolmap_proto::transport::Validity;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -162,7 +163,10 @@ impl Display for Refusal {
                 TlsError::InvalidCertificate(CertificateError::UnknownIssuer)
                 | TlsError::AlertReceived(AlertDescription::UnknownCA),
             ) => f.write_str("its access file is for another cluster"),
-            Some(TlsError::InvalidCertificate(error)) => write!(f, "its access does not count: {error}"),
+            Some(TlsError::InvalidCertificate(error)) => match Validity::of(error) {
+                Some(validity) => write!(f, "its access {validity}"),
+                None => write!(f, "its access does not count: {error}"),
+            },
             Some(TlsError::AlertReceived(alert)) => write!(f, "it does not take this coordinator: {alert:?}"),
             Some(TlsError::InvalidMessage(_) | TlsError::InappropriateMessage { .. }) => {
                 f.write_str("it does not speak TLS")

@@ -1,7 +1,10 @@
 //! Why a coordinator cannot be reached, in words for whoever has to do something about it.
 
 use std::io;
+use std::time::{Duration, SystemTime};
 
+use humantime::format_rfc3339_seconds;
+use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use crate::access::Address;
@@ -31,14 +34,20 @@ pub enum Fault {
     #[error("this access file is for another cluster")]
     OtherCluster,
     /// The coordinator's certificate is not valid at this time.
-    #[error("its certificate is not valid at this machine's time")]
-    ClocksDiffer,
+    #[error("its certificate {0}")]
+    ClocksDiffer(Validity),
     /// What answers is no coordinator, or one of a strange version.
     #[error("what answers there is not the coordinator of this cluster ({0})")]
     Stranger(String),
     /// The coordinator says that the access has expired, or is not valid yet.
-    #[error("this access file has expired, or is not valid yet")]
-    Expired,
+    #[error(
+        "this access file has expired, or is not valid yet, by the coordinator's clock; the clock here says {}",
+        format_rfc3339_seconds(*here)
+    )]
+    Expired {
+        /// The time here.
+        here: SystemTime,
+    },
     /// The coordinator says that the access was revoked.
     #[error("this access file was revoked")]
     Revoked,
@@ -50,13 +59,13 @@ pub enum Fault {
 impl Fault {
     /// Whether the coordinator itself has said no.
     fn is_verdict(&self) -> bool {
-        matches!(self, Self::Expired | Self::Revoked | Self::Refused(_))
+        matches!(self, Self::Expired { .. } | Self::Revoked | Self::Refused(_))
     }
 
     /// Whether trying again cannot help.
     fn is_final(&self) -> bool {
         self.is_verdict()
-            || matches!(self, Self::OtherCluster | Self::ClocksDiffer | Self::Stranger(_) | Self::NotTls)
+            || matches!(self, Self::OtherCluster | Self::ClocksDiffer(_) | Self::Stranger(_) | Self::NotTls)
     }
 
     fn advice(&self) -> &'static str {
@@ -74,9 +83,11 @@ impl Fault {
             Self::OtherCluster => {
                 "Use the one that this coordinator has made: it lies in its folder, or --new-access makes another"
             }
-            Self::ClocksDiffer => "Check the clocks of both machines",
+            Self::ClocksDiffer(_) => {
+                "Check the clocks of both machines: the coordinator's certificate counts from a day before its start"
+            }
             Self::Stranger(_) => "Check the address",
-            Self::Expired => {
+            Self::Expired { .. } => {
                 "Check the clocks of both machines; if they are right, have the coordinator's host make another: \
                  poolmap coordinator --new-access"
             }
@@ -111,22 +122,68 @@ impl Fault {
 
     /// Why this end did not take the coordinator's certificate.
     fn of_certificate(refused: &CertificateError) -> Self {
-        use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext, UnknownIssuer};
-        match refused {
-            UnknownIssuer => Self::OtherCluster,
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => Self::ClocksDiffer,
-            other => Self::Stranger(other.to_string()),
+        match (Validity::of(refused), refused) {
+            (Some(validity), _) => Self::ClocksDiffer(validity),
+            (None, CertificateError::UnknownIssuer) => Self::OtherCluster,
+            (None, other) => Self::Stranger(other.to_string()),
         }
     }
 
     /// Why the coordinator did not take ours.
     fn of_alert(alert: AlertDescription) -> Self {
         match alert {
-            AlertDescription::CertificateExpired => Self::Expired,
+            AlertDescription::CertificateExpired => Self::Expired { here: SystemTime::now() },
             AlertDescription::CertificateRevoked => Self::Revoked,
             AlertDescription::UnknownCA => Self::OtherCluster,
             other => Self::Refused(format!("{other:?}")),
         }
+    }
+}
+
+/// When a certificate counts that does not count now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// From some time on.
+    From {
+        /// The certificate says.
+        start: SystemTime,
+        /// The clock here says.
+        now: SystemTime,
+    },
+    /// Until some time.
+    Until {
+        /// The certificate says.
+        end: SystemTime,
+        /// The clock here says.
+        now: SystemTime,
+    },
+}
+
+impl Validity {
+    /// Why a certificate was not taken, if it was for its time.
+    #[must_use]
+    pub fn of(refused: &CertificateError) -> Option<Self> {
+        let time = |time: UnixTime| SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
+        match refused {
+            CertificateError::NotValidYetContext { time: now, not_before } => {
+                Some(Self::From { start: time(*not_before), now: time(*now) })
+            }
+            CertificateError::ExpiredContext { time: now, not_after } => {
+                Some(Self::Until { end: time(*not_after), now: time(*now) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Validity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (counts, limit, now) = match *self {
+            Self::From { start, now } => ("counts from", start, now),
+            Self::Until { end, now } => ("counted until", end, now),
+        };
+        let [limit, now] = [limit, now].map(format_rfc3339_seconds);
+        write!(f, "{counts} {limit}, and the clock here says {now}")
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a test may fail where it stands"
 )]
 
+mod clocks;
 mod commands;
 mod credentials;
 mod ends;

@@ -52,7 +52,8 @@ impl Cluster {
         Self::serve(poolmap("coordinator --listen 127.0.0.1:0 --insecure"), TempDir::new().unwrap())
     }
 
-    fn serve(line: Line, folder: TempDir) -> Self {
+    /// What a command line serves.
+    pub(crate) fn serve(line: Line, folder: TempDir) -> Self {
         let mut coordinator = line.start();
         let mut said = String::new();
         BufReader::new(coordinator.stdout()).read_line(&mut said).unwrap();
