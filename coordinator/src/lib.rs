@@ -33,6 +33,7 @@ use poolmap_proto::v1::jobs_server::JobsServer;
 use poolmap_proto::v1::workers_server::WorkersServer;
 use poolmap_proto::{MAX_MESSAGE_BYTES, MAX_TAKEN_BYTES, files as shipping};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::command::Command;
 use crate::files::Files;
@@ -124,6 +125,8 @@ pub struct Coordinator {
     job_ids: JobIds,
     max_message_bytes: usize,
     hello_timeout: Duration,
+    /// Cancelled once it takes no new jobs.
+    draining: CancellationToken,
 }
 
 impl Coordinator {
@@ -135,11 +138,19 @@ impl Coordinator {
         let files = Files::start(config.files_folder.clone(), config.files_bytes_max);
         let job_ids = config.job_ids.clone();
         tokio::spawn(core::Core::new(config).run(receiver));
-        Self { commands, files, job_ids, max_message_bytes, hello_timeout }
+        Self {
+            commands,
+            files,
+            job_ids,
+            max_message_bytes,
+            hello_timeout,
+            draining: CancellationToken::new(),
+        }
     }
 
     /// Takes no new jobs from now on, and waits until those that are there have ended and been read.
     pub async fn drain(&self) {
+        self.draining.cancel();
         let (reply, drained) = oneshot::channel();
         if self.commands.send(Command::Drain { reply }).await.is_ok() {
             // Where it has ended, nothing runs any more.
@@ -149,11 +160,17 @@ impl Coordinator {
 
     /// Stops all jobs, has all workers leave, and waits until they have.
     pub async fn dismiss(&self) {
+        self.draining.cancel();
         let (reply, deserted) = oneshot::channel();
         if self.commands.send(Command::Dismiss { reply }).await.is_ok() {
             // Where it has ended, so have its workers' streams.
             let _ended = deserted.await;
         }
+    }
+
+    /// Completes once it takes no new jobs, since it was told to [`drain`](Self::drain).
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.draining.clone().cancelled_owned()
     }
 
     /// Ends the coordinator: the streams of all workers end, and no request is answered any more.

@@ -23,14 +23,19 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
 
 use self::admission::{Admission, Security};
 use self::connection::Connection;
-use self::guard::guarded;
+use self::guard::{Rule, guarded};
 use self::refusals::Refusals;
 use crate::Coordinator;
 use crate::access::{AuthorityError, Folder, Gate};
 
+/// What health clients call a whole server.
+const WHOLE: &str = "";
 /// Connections that have been let in and that the server has not taken up yet.
 const ADMITTED: usize = 64;
 /// Calls at once on one connection. A job takes two, a worker one; what is buffered for all of them together is bounded by
@@ -103,7 +108,10 @@ impl Listener {
         stop: impl Future<Output = ()>,
     ) -> Result<(), ListenError> {
         let refusals = Refusals::default();
-        let routes = routes(coordinator, &refusals).await?;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status(WHOLE, ServingStatus::Serving).await;
+        let _health = AbortOnDropHandle::new(tokio::spawn(follow(coordinator.draining(), health)));
+        let routes = routes(coordinator, health_service, &refusals)?;
         let (sender, admitted) = mpsc::channel(ADMITTED);
         let _revocations =
             self.revocations.map(|(gate, folder)| AbortOnDropHandle::new(tokio::spawn(gate.follow(folder))));
@@ -152,23 +160,32 @@ fn server() -> Server {
         .http2_keepalive_timeout(Some(KEEPALIVE))
 }
 
+/// Tells those who ask after its health that a coordinator takes no new jobs.
+async fn follow(draining: impl Future<Output = ()>, health: HealthReporter) {
+    draining.await;
+    health.set_service_status(WHOLE, ServingStatus::NotServing).await;
+}
+
 /// The services, each for whom it is meant.
-async fn routes(coordinator: &Coordinator, refusals: &Refusals) -> Result<Routes, ListenError> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+fn routes(
+    coordinator: &Coordinator,
+    health: HealthServer<impl Health>,
+    refusals: &Refusals,
+) -> Result<Routes, ListenError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let anybody = None;
-    // Clients bring files, workers fetch them.
-    let files = guarded(coordinator.files(), anybody, refusals);
-    Ok(Routes::new(guarded(coordinator.jobs(), Some(Role::Client), refusals))
-        .add_service(guarded(coordinator.cluster(), Some(Role::Client), refusals))
-        .add_service(guarded(coordinator.workers(), Some(Role::Worker), refusals))
-        .add_service(files)
-        .add_service(guarded(health_service, anybody, refusals))
+    let (clients, workers): (Rule, Rule) = (|_| Some(Role::Client), |_| Some(Role::Worker));
+    let anybody: Rule = |_| None;
+    // Clients bring them, and workers fetch them.
+    let files: Rule = |path| Some(if path.ends_with("/Get") { Role::Worker } else { Role::Client });
+    Ok(Routes::new(guarded(coordinator.jobs(), clients, refusals))
+        .add_service(guarded(coordinator.cluster(), clients, refusals))
+        .add_service(guarded(coordinator.workers(), workers, refusals))
+        .add_service(guarded(coordinator.files(), files, refusals))
+        .add_service(guarded(health, anybody, refusals))
         .add_service(guarded(reflection().build_v1()?, anybody, refusals))
         .add_service(guarded(reflection().build_v1alpha()?, anybody, refusals)))
 }

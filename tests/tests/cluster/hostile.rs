@@ -7,10 +7,14 @@ use std::sync::Arc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poolmap_proto::access::{Access, COORDINATOR_NAME, Role};
 use poolmap_proto::transport::{GrpcService, Route};
+use poolmap_proto::v1::files_client::FilesClient;
 use poolmap_proto::v1::jobs_client::JobsClient;
 use poolmap_proto::v1::worker_message::Kind;
 use poolmap_proto::v1::workers_client::WorkersClient;
-use poolmap_proto::v1::{AddTasksRequest, Hello, OutcomesRequest, SubmitRequest, TaskChunk, WorkerMessage};
+use poolmap_proto::v1::{
+    AddTasksRequest, GetRequest, Hello, MissingRequest, OutcomesRequest, PutRequest, SubmitRequest,
+    TaskChunk, WorkerMessage,
+};
 use rand::RngCore as _;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -105,9 +109,21 @@ async fn a_role_does_not_do_for_another_ones_calls() {
     let refused = as_client.submit(SubmitRequest { spec: Some(native("do_work")) }).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("needs the access file of a client"), "{refused}");
+    let mut files = FilesClient::new(service(&cluster.access(Role::Worker)).await);
+    let sha256 = bytes::Bytes::from(vec![0; 32]);
+    let piece = PutRequest { sha256: sha256.clone(), piece: "content".into() };
+    let put = files.put(tokio_stream::once(piece)).await.map(drop);
+    let missing = files.missing(MissingRequest { sha256: vec![sha256.clone()] }).await.map(drop);
+    let mut files = FilesClient::new(service(&cluster.access(Role::Client)).await);
+    let got = files.get(GetRequest { sha256 }).await.map(drop);
+    for (refused, wanted) in [(put, "a client"), (missing, "a client"), (got, "a worker")] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert!(refused.message().contains(&format!("needs the access file of {wanted}")), "{refused}");
+    }
     an_honest_job_goes_through(&cluster).await;
     let said = cluster.stop().stderr();
-    assert_eq!(said.matches("access does not do for").count(), 2, "{said}");
+    assert_eq!(said.matches("access does not do for").count(), 5, "{said}");
 }
 
 #[tokio::test]
