@@ -17,10 +17,11 @@ use poolmap_proto::access::{Access, Address, Role};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::args::{CoordinatorArgs, ListenAddress};
+pub(crate) use self::args::{CoordinatorArgs, ListenAddress, parse_message_size};
 use crate::exit::{Failure, INTERRUPTED, say};
 use crate::reason::reason;
 use crate::signals::Signals;
+use crate::systemd::notify;
 
 /// Time that workers have to stop what they run and to leave.
 const DISMISS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,6 +135,7 @@ async fn serve_until_told(
         worker_timeout: args.worker_timeout,
         spill_folder,
         files_folder,
+        files_bytes_max: args.max_files_size.as_u64(),
         ..Config::default()
     };
     let coordinator = Coordinator::start(config);
@@ -187,13 +189,6 @@ fn raise_descriptor_limit() {
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
     if let Err(error) = raised {
         tracing::warn!("the limit of open files could not be raised: {error}");
-    }
-}
-
-/// Tells systemd, where it wants to know.
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!("systemd cannot be told: {error}");
     }
 }
 

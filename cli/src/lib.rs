@@ -28,6 +28,7 @@ mod run;
 mod signals;
 pub mod sizing_flags;
 mod submit;
+mod systemd;
 mod table;
 mod this_program;
 mod worker;

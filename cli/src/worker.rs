@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use nix::unistd::{Pid, getsid};
@@ -17,12 +18,14 @@ use poolmap_proto::transport::Route;
 use poolmap_worker::runtime::native::{self, Registry};
 use poolmap_worker::sizing::detect;
 use poolmap_worker::{ConnectError, Connector, SessionError, WorkerError, usual_python};
+use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 
 pub(crate) use self::args::WorkerArgs;
 use crate::exit::{Failure, INTERRUPTED, LOST, say};
 use crate::keeper::Keeper;
 use crate::signals::Signals;
+use crate::systemd::notify;
 
 /// Time that a worker does without a keeper: many a command is done by then, and should not wait for another process.
 const UNKEPT: Duration = Duration::from_millis(50);
@@ -112,7 +115,10 @@ async fn serve(args: &WorkerArgs, route: Route, registry: Registry) -> End {
     }));
     tokio::select! {
         ended = &mut working => return tidy(ended),
-        () = signals.next() => say("leaving once what runs has ended (a second signal ends it at once)"),
+        () = signals.next() => {
+            notify(NotifyState::Stopping);
+            say("leaving once what runs has ended (a second signal ends it at once)");
+        }
     }
     let _ended = leave.send(());
     tokio::select! {
@@ -125,11 +131,17 @@ fn tidy(ended: Result<(), WorkerError>) -> End {
     End::Tidy(ended.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::Lost(error.to_string())))
 }
 
+/// Makes connections; the first one makes this a service that is ready.
 fn connector(route: Route) -> Connector {
+    let ready = Arc::new(Once::new());
     Connector::new(move || {
-        let route = route.clone();
+        let (route, ready) = (route.clone(), ready.clone());
         async move {
-            route.connect().await.map_err(|error| {
+            let connected = route.connect().await;
+            if connected.is_ok() {
+                ready.call_once(|| notify(NotifyState::Ready));
+            }
+            connected.map_err(|error| {
                 let said = error.to_string();
                 if error.is_final() { ConnectError::Refused(said) } else { ConnectError::Unreachable(said) }
             })

@@ -275,7 +275,15 @@ impl CoordinatorTable {
         flags.extend(self.folder.iter().map(|folder| format!("--folder={}", folder.display())));
         flags.extend(self.advertise.iter().map(|address: &Address| format!("--advertise={address}")));
         flags.push(format!("--drain-timeout={}s", self.drain_timeout().as_secs_f64()));
+        flags.extend(self.limits());
         flags
+    }
+
+    /// The flags that limit what it takes; the same wherever it runs.
+    pub(crate) fn limits(&self) -> Vec<String> {
+        let message = self.max_message_size.map(|size| format!("--max-message-size={}", size.bytes()));
+        let files = self.max_files_size.map(|size| format!("--max-files-size={}", size.bytes()));
+        message.into_iter().chain(files).collect()
     }
 
     /// Its folder.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Args;
 use poolmap_proto::access::{self, Address, DEFAULT_PORT, Role};
 use serde::Deserialize;
 
 use crate::exit::Failure;
-use crate::quantity::{parse_size_within, parse_time, parse_time_or_zero};
+use crate::quantity::{parse_size, parse_size_within, parse_time, parse_time_or_zero};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +46,10 @@ pub(crate) struct CoordinatorArgs {
         long = "max-message-size", value_name = "SIZE", value_parser = parse_message_size, default_value = "64MiB"
     )]
     pub(super) max_message_bytes: usize,
+
+    /// Take no more files that travel with jobs than this, all together; they are kept in the folder
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "10GiB")]
+    pub(super) max_files_size: ByteSize,
 
     /// A worker that has not been heard of for TIME is lost, and its tasks run again elsewhere
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15s", allow_hyphen_values = true)]
@@ -108,8 +113,8 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// The least is what workers put into one message of many small outcomes, with room to spare.
-fn parse_message_size(text: &str) -> Result<usize, String> {
+/// A size that messages may be limited to. The least is what workers put into one message of many small outcomes, with room to spare.
+pub(crate) fn parse_message_size(text: &str) -> Result<usize, String> {
     let size = parse_size_within(text, 2 << 20..=1 << 30)?;
     usize::try_from(size.as_u64()).map_err(|error| error.to_string())
 }

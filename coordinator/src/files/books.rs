@@ -38,7 +38,7 @@ struct Content {
 /// There is no room for a content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the files of all jobs may take {} on the coordinator, and that is in use: wait for jobs to end, or send smaller files",
+    "the files of all jobs may take {} on the coordinator, and that is in use: wait for jobs to end, send smaller files, or start it with a larger --max-files-size",
     ByteSize(*bytes_max).display().iec()
 )]
 pub(super) struct Full {

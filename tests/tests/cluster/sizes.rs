@@ -35,7 +35,7 @@ fn an_outcome_that_is_too_large_is_a_failure_of_its_task_alone() {
         assert!(said.contains("at most 2.0 MiB") && said.contains("--max-message-size"), "{said}");
     }
     assert!(ran.error(1)["message"].as_str().unwrap().contains("takes 4.0 MiB"), "{}", ran.error(1));
-    let printed = cluster.command("submit -- head -c 3000000 /dev/zero ::: 1").run().exits(1);
+    let printed = cluster.command("submit -- head -c {} /dev/zero ::: 3000000").run().exits(1);
     assert!(printed.stderr().contains("--max-message-size"), "{}", printed.stderr());
     its_worker_has_stayed(&cluster);
     cluster.stop();
@@ -87,4 +87,18 @@ fn a_limit_that_is_out_of_reason_is_refused() {
         assert!(said.contains("--max-message-size"), "{said}");
     }
     cluster.stop();
+}
+
+#[test]
+fn files_for_which_a_coordinator_has_no_room_are_refused_with_the_option_that_makes_some() {
+    let (cluster, workers) = Cluster::with_worker_of("--max-files-size 1MiB", "");
+    let submit = |length: usize| {
+        let line = cluster.command("submit --ship data -- cat {} ::: data");
+        line.file("data", vec![b'7'; length]).run()
+    };
+    let said = submit(MIB + 1).exits(2).stderr();
+    assert!(said.contains("may take 1.0 MiB") && said.contains("a larger --max-files-size"), "{said}");
+    assert_eq!(submit(MIB).succeeds().bytes().len(), MIB);
+    cluster.stop();
+    workers.leave();
 }

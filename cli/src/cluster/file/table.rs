@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::Settings;
-use crate::coordinator::ListenAddress;
-use crate::quantity::parse_time_or_zero;
+use crate::coordinator::{ListenAddress, parse_message_size};
+use crate::quantity::{parse_size, parse_time_or_zero};
 
 /// Time without work after which Slurm workers beyond the minimum leave.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,6 +41,8 @@ pub(crate) struct CoordinatorTable {
     pub(crate) advertise: Vec<Address>,
     pub(crate) folder: Option<PathBuf>,
     drain_timeout: Option<Time>,
+    pub(super) max_message_size: Option<MessageSize>,
+    pub(super) max_files_size: Option<Size>,
 }
 
 impl CoordinatorTable {
@@ -214,6 +216,44 @@ impl TryFrom<String> for Time {
 
     fn try_from(text: String) -> Result<Self, String> {
         parse_time_or_zero(&text).map(Self)
+    }
+}
+
+/// A number of bytes, with units.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Size(u64);
+
+impl Size {
+    pub(super) fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_size(&text).map(|size| Self(size.as_u64()))
+    }
+}
+
+/// The same for a message.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct MessageSize(usize);
+
+impl MessageSize {
+    pub(super) fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+impl TryFrom<String> for MessageSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_message_size(&text).map(Self)
     }
 }
 

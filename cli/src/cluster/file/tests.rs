@@ -15,6 +15,15 @@ fn an_empty_file_is_a_coordinator_on_this_machine() -> Result<(), String> {
 }
 
 #[test]
+fn what_a_coordinator_takes_may_be_limited() -> Result<(), String> {
+    let file = parse("[coordinator]\nmax-message-size = \"8MiB\"\nmax-files-size = \"1GiB\"")?;
+    assert_eq!(file.coordinator.limits(), ["--max-message-size=8388608", "--max-files-size=1073741824"]);
+    let wrong = parse("[coordinator]\nmax-message-size = \"1MiB\"");
+    assert!(wrong.as_ref().is_err_and(|text| text.starts_with("demo.toml:2:20: ")), "{wrong:?}");
+    Ok(())
+}
+
+#[test]
 fn what_is_the_same_for_all_workers_becomes_flags() -> Result<(), String> {
     let file = parse(
         "[[workers]]\nlauncher = \"local\"\ndivisor = 1\nmax-slots = 3\nlabels = [\"a b\"]\npython = \"py\"\nenv = { A = \"1\" }",

@@ -100,8 +100,9 @@ impl Manifest<'_> {
     fn coordinator(&self) -> Value {
         let drain_timeout = self.coordinator.drain_timeout();
         let command = format!(
-            "exec poolmap coordinator --listen 0.0.0.0:{DEFAULT_PORT} --folder {PRIVATE_FOLDER}/coordinator --drain-timeout {}s",
-            drain_timeout.as_secs_f64()
+            "exec poolmap coordinator --listen 0.0.0.0:{DEFAULT_PORT} --folder {PRIVATE_FOLDER}/coordinator --drain-timeout {}s {}",
+            drain_timeout.as_secs_f64(),
+            self.coordinator.limits().join(" ")
         );
         let more = json!({
             "ports": [{ "name": "grpc", "containerPort": DEFAULT_PORT }],
