@@ -205,3 +205,50 @@ fn a_job_that_is_not_there_is_a_mistake_and_a_coordinator_that_is_not_there_a_lo
         .unwrap();
     gone.run().exits(3);
 }
+
+#[test]
+fn files_do_not_travel_with_native_functions_that_have_no_process_of_their_own() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let submit = |backend: &str| {
+        let line = cluster.command("submit --ship data native:do_work --backend").arg(backend);
+        line.file("data", "content").stdin("[1,2,3]\n").run()
+    };
+    let said = submit("thread").exits(2).stderr();
+    assert!(said.contains("they need --backend process"), "{said}");
+    submit("process").succeeds();
+    cluster.stop();
+    workers.leave();
+}
+
+#[test]
+fn outcomes_that_were_dropped_are_not_there_any_more_and_it_is_said_why() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let job = {
+        // Read to its end by its own client, and not detached.
+        let ran = cluster.command("submit native:do_work").stdin("[1,2,3]\n").run().succeeds();
+        assert_eq!(ran.values().len(), 1);
+        "1"
+    };
+    for command in ["results", "show", "wait"] {
+        let said = cluster.command(command).arg(job).run().exits(2).stderr();
+        assert_eq!(said, "poolmap: job 1 has ended and was forgotten: all its outcomes were read\n");
+    }
+    cluster.stop();
+    workers.leave();
+}
+
+#[test]
+fn a_module_that_a_host_lacks_is_told_with_the_name_of_the_worker_and_of_its_host() {
+    let (cluster, workers) = Cluster::with_worker("");
+    let said = cluster.command("submit no_such_module:f").tasks(3).run().exits(2).stderr();
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    assert!(said.contains(&format!("one on {host}: ")), "{said}");
+    assert!(said.contains("no_such_module"), "{said}");
+    // A module that is missed only when a task runs is the task's own failure, and names its worker with --details.
+    let file = "def f(x):\n    import no_such_module\n";
+    let ran = cluster.command("submit --details f.py:f").file("f.py", file).tasks(1).run().exits(1);
+    assert_eq!(ran.error(0)["type"], "ModuleNotFoundError");
+    assert_eq!(ran.results()[0]["worker"], "one");
+    cluster.stop();
+    workers.leave();
+}

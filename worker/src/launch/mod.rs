@@ -116,6 +116,12 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
     // What comes later wins: the job's own variables.
     child.environment = ground.environment.iter().chain(&child.environment).cloned().collect();
     let files = std::mem::take(&mut announced.files);
+    if !files.is_empty() && runs_in_this_process(announced.function.as_ref(), child) {
+        return Err(LaunchError::Unsupported(
+            "a native function in a thread of the worker has no folder of its own for the files that travel with the job: \
+             they need --backend process",
+        ));
+    }
     let folder = if files.is_empty() { None } else { Some(give_folder(child, files, ground)?) };
     let child = child.clone();
     if child.timeout_ms > 0 && shares_its_process(announced.function.as_ref(), &child) {
@@ -198,14 +204,16 @@ fn launcher(
     }
 }
 
+/// Whether tasks have no process but the worker's.
+fn runs_in_this_process(function: Option<&Function>, child: &ChildOptions) -> bool {
+    let is_native =
+        matches!(function.and_then(|function| function.kind.as_ref()), Some(function::Kind::Native(_)));
+    is_native && matches!(child.backend(), Backend::Thread | Backend::Inline)
+}
+
 /// Whether stopping a task would stop others, or the worker itself.
 fn shares_its_process(function: Option<&Function>, child: &ChildOptions) -> bool {
-    let kind = function.and_then(|function| function.kind.as_ref());
-    match child.backend() {
-        Backend::Thread => true,
-        Backend::Inline => matches!(kind, Some(function::Kind::Native(_))),
-        Backend::Process | Backend::Unspecified => false,
-    }
+    child.backend() == Backend::Thread || runs_in_this_process(function, child)
 }
 
 /// A limit on children, where there are children that can be replaced.
