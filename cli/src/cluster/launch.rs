@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::file::Settings;
 use super::folder::Log;
 use super::program::OWN_PROGRAM;
-use super::ssh::Host;
+use super::ssh::{Host, SILENCE_SECONDS, SSH_FAILED};
 use crate::reason::reason;
 
 /// Time that a worker has to end once its line was cut, a little more than its own end takes.
@@ -31,17 +31,37 @@ pub(crate) struct Launch {
     pub(crate) log: Log,
 }
 
+/// How a worker ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) why: String,
+    /// It was told to, here or by somebody who drained it.
+    pub(crate) was_told: bool,
+}
+
+impl End {
+    fn by_itself(why: String) -> Self {
+        Self { why, was_told: false }
+    }
+
+    fn told(why: &str) -> Self {
+        Self { why: why.to_owned(), was_told: true }
+    }
+}
+
 impl Launch {
-    /// Starts the worker and waits for its end, which comes when `cut` says so; returns why it ended. What the user should know
-    /// is told by `note`.
-    pub(crate) async fn run(self, cut: CancellationToken, note: impl Fn(String)) -> String {
+    /// Starts the worker and waits for its end, which comes when `cut` says so. What the user should know is told by `note`.
+    pub(crate) async fn run(&self, cut: &CancellationToken, note: impl Fn(String)) -> End {
         let command = tokio::select! {
             command = self.command(note) => command,
-            () = cut.cancelled() => return "it was told to end".to_owned(),
+            () = cut.cancelled() => return End::told("it was told to end"),
         };
         match command {
-            Ok(command) => self.run_command(command, cut).await.unwrap_or_else(|error| reason(&error)),
-            Err(why) => why,
+            Ok(command) => {
+                let ended = self.run_command(command, cut).await;
+                ended.unwrap_or_else(|error| End::by_itself(reason(&error)))
+            }
+            Err(why) => End::by_itself(why),
         }
     }
 
@@ -63,11 +83,14 @@ impl Launch {
         let access_bytes = format!("--access-bytes={}", self.access.len());
         let mut words = ["cluster", "tether", &access_bytes, "--"].map(str::to_owned).to_vec();
         words.push(format!("--name={}", self.name));
+        if self.host.is_some() {
+            words.push(format!("--reconnect-timeout={SILENCE_SECONDS}s"));
+        }
         words.extend(self.settings.flags.iter().cloned());
         words
     }
 
-    async fn run_command(&self, mut command: Command, cut: CancellationToken) -> std::io::Result<String> {
+    async fn run_command(&self, mut command: Command, cut: &CancellationToken) -> std::io::Result<End> {
         let log = self.log.open()?;
         let mut child = command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
         let mut line = child.stdin.take();
@@ -84,14 +107,14 @@ impl Launch {
             return Ok(self.end(status?));
         }
         child.kill().await?;
-        Ok("it did not end by itself".to_owned())
+        Ok(End::told("it did not end by itself"))
     }
 
-    fn end(&self, status: ExitStatus) -> String {
+    fn end(&self, status: ExitStatus) -> End {
         match (&self.host, status.code()) {
-            (Some(_), Some(255)) => "its ssh connection ended".to_owned(),
-            (_, Some(0)) => "it has left".to_owned(),
-            _ => format!("it ended with {status}"),
+            (Some(_), Some(SSH_FAILED)) => End::by_itself("its ssh connection ended".to_owned()),
+            (_, Some(0)) => End::told("it has left"),
+            _ => End::by_itself(format!("it ended with {status}")),
         }
     }
 }

@@ -21,15 +21,18 @@ const OPTIONS: [&str; 6] = [
     "-T",
     "-oBatchMode=yes",
     "-oConnectTimeout=10",
-    // A host that is gone is noticed after half a minute.
+    // After [`SILENCE_SECONDS`] a host is gone.
     "-oServerAliveInterval=10",
     "-oServerAliveCountMax=3",
     "-oClearAllForwardings=yes",
 ];
+/// Time after which either end takes a line that was cut without a word for dead: ssh here, and the worker there, which does not
+/// reach its coordinator.
+pub(super) const SILENCE_SECONDS: u32 = 30;
 /// Where copies of poolmap lie on a host, one folder for each build; its shell knows.
 const PLACE: &str = "${XDG_CACHE_HOME:-$HOME/.cache}/poolmap";
 /// What ssh itself exits with when it fails.
-const SSH_FAILED: i32 = 255;
+pub(super) const SSH_FAILED: i32 = 255;
 
 /// A host, and how to reach it.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::FileArgs;
 use super::file::ClusterFile;
 use super::folder::Folder;
-use super::talk::{GroupReport, Question, Report, State, counted};
+use super::talk::{GroupReport, Question, Report, State, WorkerReport, counted};
 use crate::connect::blocking;
 use crate::exit::{Failure, LOST};
 
@@ -66,8 +66,8 @@ fn print(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
         if let Some(trouble) = &group.trouble {
             writeln!(out, "  {}", trouble.replace('\n', "\n  "))?;
         }
-        let worth_telling = group.workers.iter().filter(|worker| worker.state != State::Joined);
-        for worker in worth_telling {
+        let is_worth_telling = |worker: &&WorkerReport| worker.state != State::Joined || worker.why.is_some();
+        for worker in group.workers.iter().filter(is_worth_telling) {
             let why = worker.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             writeln!(out, "  {} {}{why}", worker.name, worker.state.word())?;
         }

@@ -65,7 +65,7 @@ pub(crate) struct WorkerReport {
     pub(crate) state: State,
     /// Tasks it runs at once; 0 until it has joined.
     pub(crate) slots: u32,
-    /// What it waits for, or why it was lost.
+    /// What it waits for, why it was lost, or why it was started again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) why: Option<String>,
 }

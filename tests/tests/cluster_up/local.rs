@@ -94,17 +94,34 @@ fn its_folder_is_private_and_workers_have_their_environment() {
 }
 
 #[test]
-fn a_worker_that_dies_is_lost_and_the_others_stay() {
+fn a_worker_that_dies_is_started_again_and_the_others_stay() {
     let yard = two_workers();
     yard.poolmap("cluster up cluster.toml").succeeds();
-    signal::kill(yard.processes("poolmap worker")[0], Signal::SIGKILL).unwrap();
-    eventually("a worker is lost", || {
-        let mut states = yard.states();
-        states.sort_unstable();
-        (states == ["joined", "lost"]).then_some(())
+    let before = yard.processes("poolmap worker");
+    signal::kill(before[0], Signal::SIGKILL).unwrap();
+    eventually("it is told", || {
+        let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
+        status.contains(": started again, since it ended with exit status: 137\n").then_some(())
     });
-    let status = yard.poolmap("cluster status cluster.toml").succeeds();
-    assert!(status.stdout.contains(" lost: it ended with exit status: 137"), "{}", status.stdout);
+    eventually("another one has joined in its place", || {
+        let now = yard.processes("poolmap worker");
+        let is_another = now.len() == 2 && !now.contains(&before[0]) && now.contains(&before[1]);
+        (is_another && yard.states() == ["joined", "joined"]).then_some(())
+    });
+    let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
+    assert!(status.contains(" 2 of 2 joined, 2 slots\n"), "{status}");
+    assert!(status.contains(" joined: started again, since it ended with exit status: 137\n"), "{status}");
+    yard.down();
+}
+
+#[test]
+fn a_worker_that_was_drained_is_not_started_again() {
+    let yard = two_workers();
+    yard.poolmap("cluster up cluster.toml").succeeds();
+    yard.poolmap("drain local-1").succeeds();
+    eventually("it has left", || (yard.states() == ["lost", "joined"]).then_some(()));
+    let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
+    assert!(status.contains("  local-1 lost: it has left\n"), "{status}");
     yard.down();
 }
 

@@ -1,9 +1,11 @@
 //! The workers of a cluster: who was started, who has joined, and who is lost.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,12 +15,15 @@ use super::crew::Crew;
 use super::eyes::Seen;
 use crate::cluster::file::{ClusterFile, Group, Launcher, LauncherName};
 use crate::cluster::folder::Folder;
-use crate::cluster::launch::Launch;
+use crate::cluster::launch::{End, Launch};
 use crate::cluster::program;
 use crate::cluster::ssh::Host;
 use crate::cluster::talk::{GroupReport, State, Trouble, WorkerReport};
 use crate::exit::Failure;
 
+/// Waits before a worker is started again. One that has run for longer than the longest begins with the shortest again.
+const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 /// Time that all workers together have to end.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -28,6 +33,8 @@ pub(super) enum News {
     Note { worker: String, note: String },
     /// A worker has ended, or could not be started.
     Ended { worker: String, why: String },
+    /// One that had joined has ended, and is started again.
+    Again { worker: String, why: String },
     /// How the workers of a group are that Slurm runs.
     Crew { group: usize, workers: Vec<WorkerReport>, trouble: Option<String> },
 }
@@ -71,7 +78,7 @@ impl Fleet {
                     build: Arc::clone(&build),
                     log: fleet.folder.log(&name),
                 };
-                fleet.tasks.spawn(keep(launch, fleet.cut.clone(), news.clone()));
+                fleet.tasks.spawn(keep(launch, watched.clone(), fleet.cut.clone(), news.clone()));
                 workers.push(WorkerReport { name, state: State::Launched, slots: 0, why: None });
             }
             if let Launcher::Slurm(slurm) = &group.launcher {
@@ -112,11 +119,9 @@ impl Fleet {
     pub(super) fn hear(&mut self, news: News) -> Option<String> {
         match news {
             News::Note { worker, note } => return Some(format!("{worker}: {note}")),
-            News::Ended { worker, why } => {
-                let mut workers = self.groups.iter_mut().flat_map(|group| &mut group.workers);
-                if let Some(found) = workers.find(|found| found.name == worker) {
-                    *found = WorkerReport { name: worker, state: State::Lost, slots: 0, why: Some(why) };
-                }
+            News::Ended { worker, why } => self.note(worker, State::Lost, why),
+            News::Again { worker, why } => {
+                self.note(worker, State::Launched, format!("started again, since {why}"));
             }
             News::Crew { group, workers, trouble } => {
                 self.unheard.remove(&group);
@@ -126,6 +131,13 @@ impl Fleet {
             }
         }
         None
+    }
+
+    fn note(&mut self, worker: String, state: State, why: String) {
+        let mut workers = self.groups.iter_mut().flat_map(|group| &mut group.workers);
+        if let Some(found) = workers.find(|found| found.name == worker) {
+            *found = WorkerReport { name: worker, state, slots: 0, why: Some(why) };
+        }
     }
 
     /// Takes in what the coordinator knows.
@@ -190,13 +202,57 @@ impl Fleet {
     }
 }
 
-/// Starts a worker, keeps it, and tells of its end.
-async fn keep(launch: Launch, cut: CancellationToken, news: mpsc::Sender<News>) {
+/// Starts a worker and keeps it; starts it again when it ends by itself, if it had ever joined. One that never has needs its user.
+async fn keep(
+    launch: Launch,
+    mut seen: watch::Receiver<Seen>,
+    cut: CancellationToken,
+    news: mpsc::Sender<News>,
+) {
     let worker = launch.name.clone();
     let note = |note| {
         // A note that finds no room is not worth waiting for.
         let _full = news.try_send(News::Note { worker: worker.clone(), note });
     };
-    let why = launch.run(cut, note).await;
-    let _stopped = news.send(News::Ended { worker, why }).await;
+    let (mut delays, mut has_joined) = (restart_delays(), false);
+    loop {
+        let begun = Instant::now();
+        let mut running = pin!(launch.run(&cut, note));
+        let End { why, was_told } = loop {
+            tokio::select! {
+                end = &mut running => break end,
+                () = joins(&mut seen, &worker), if !has_joined => has_joined = true,
+            }
+        };
+        if was_told || !has_joined {
+            let _stopped = news.send(News::Ended { worker: worker.clone(), why }).await;
+            return;
+        }
+        if begun.elapsed() > LONGEST_DELAY {
+            delays = restart_delays();
+        }
+        tracing::warn!("{worker} is started again: {why}");
+        let _stopped = news.send(News::Again { worker: worker.clone(), why }).await;
+        let delay = delays.next().unwrap_or(LONGEST_DELAY);
+        if cut.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Completes once the coordinator knows a worker.
+async fn joins(seen: &mut watch::Receiver<Seen>, worker: &str) {
+    if seen.wait_for(|seen| seen.workers.contains_key(worker)).await.is_err() {
+        // The cluster is being taken down.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn restart_delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_DELAY)
+        .with_max_delay(LONGEST_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
