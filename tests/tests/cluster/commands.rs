@@ -24,14 +24,14 @@ impl Cluster {
     }
 
     /// Submits so many tasks that take so long, and returns the job's number.
-    fn detached(&self, words: &str, tasks: usize, ms: u32) -> String {
+    pub(crate) fn detached(&self, words: &str, tasks: usize, ms: u32) -> String {
         let lines = format!("[{ms}]\n").repeat(tasks);
         let line = self.command("submit --detach native:sleep_ms").words(words).stdin(lines);
         line.run().succeeds().stdout().trim().to_owned()
     }
 
     /// Waits until a job is in some state.
-    fn eventually(&self, job: &str, state: &str) -> Value {
+    pub(crate) fn eventually(&self, job: &str, state: &str) -> Value {
         eventually(&format!("job {job} is {state}"), SOON, || {
             let status = self.one(&format!("show {job} --json"));
             (status["state"] == state).then_some(status)

@@ -18,6 +18,7 @@ mod jobs;
 #[expect(dead_code, reason = "these tests need fewer words")]
 mod language;
 mod outsider;
+mod partings;
 #[path = "../end_to_end/processes.rs"]
 mod processes;
 #[path = "../end_to_end/programs.rs"]

@@ -37,6 +37,11 @@ impl Hosts {
         self.network.cut(number);
     }
 
+    /// Joins it to the others again.
+    pub(crate) fn restore(&self, number: u32) {
+        self.network.restore(number);
+    }
+
     /// The home folder of the user on a host.
     pub(crate) fn home(yard: &Yard, number: u32) -> PathBuf {
         yard.path(&format!("home{number}"))

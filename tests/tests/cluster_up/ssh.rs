@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::hosts::Hosts;
-use crate::yard::{Yard, eventually};
+use crate::yard::{Yard, eventually, eventually_within};
 
 const THREE_HOSTS: &str = "\
 [coordinator]
@@ -99,4 +100,28 @@ fn workers_on_hosts_end_with_their_connection_and_with_the_cluster() {
         "the cluster cluster is not up\n"
     );
     yard.leaves_nothing();
+}
+
+#[test]
+fn a_host_that_falls_silent_loses_its_worker_and_gets_another_when_it_is_back() {
+    // Half a minute of silence, what it takes to notice that, and the longest wait until it is tried again.
+    const SILENCE: Duration = Duration::from_secs(120);
+    let Some((hosts, yard)) = Hosts::new(1) else { return };
+    yard.cluster(&THREE_HOSTS.replace(", \"node2\", \"node3\"", ""));
+    yard.poolmap("cluster up cluster.toml").succeeds();
+    let before = yard.processes("poolmap worker");
+    assert_eq!(before.len(), 1);
+    hosts.cut(1);
+    eventually_within(SILENCE, "the worker has ended", || {
+        (!yard.processes("poolmap worker").contains(&before[0])).then_some(())
+    });
+    eventually_within(SILENCE, "it is told", || {
+        let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
+        status.contains(" launched: started again, since ssh cannot reach it: ").then_some(())
+    });
+    hosts.restore(1);
+    eventually_within(SILENCE, "another worker has joined", || {
+        (yard.processes("poolmap worker").len() == 1 && yard.states() == ["joined"]).then_some(())
+    });
+    yard.down();
 }

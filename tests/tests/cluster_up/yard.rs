@@ -20,13 +20,18 @@ use crate::programs;
 const SOON: Duration = Duration::from_secs(30);
 
 /// Waits until `look` sees something.
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(SOON, what, look)
+}
+
+/// The same for something that takes a known time.
+pub(crate) fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(begun.elapsed() < SOON, "not within {SOON:?}: {what}");
+        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
