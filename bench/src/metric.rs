@@ -66,6 +66,11 @@ impl Metric {
         Self::new(label, Better::Lower, |run| run.reported.get(key).copied())
     }
 
+    /// A rate that the program measured and told itself.
+    pub(crate) fn reported_rate(label: &'static str, key: &'static str) -> Self {
+        Self::new(label, Better::Higher, move |run| run.reported.get(key).copied())
+    }
+
     pub(crate) fn peak_rss() -> Self {
         Self::new("MB", Better::Lower, |run| Some(run.memory.last()?.peak_rss_bytes as f64 / MB))
     }

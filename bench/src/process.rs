@@ -97,7 +97,7 @@ pub(crate) struct Run {
     pub(crate) memory: Vec<MemorySample>,
     /// Lines per second from the first results to the last, where the output was watched.
     pub(crate) lines_per_s: Option<f64>,
-    /// Numbers that the program told in a JSON object on the last line of its stderr.
+    /// Numbers that the program told in a JSON object, on the last line of its stderr that is one.
     pub(crate) reported: BTreeMap<String, f64>,
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn run(program: &Program, out: &Path) -> Result<Run> {
         max_rss_bytes: used.rusage.maxrss,
         memory,
         lines_per_s,
-        reported: serde_json::from_str(last_line(&stderr)).unwrap_or_default(),
+        reported: report(&stderr),
     })
 }
 
@@ -154,6 +154,10 @@ fn command(program: &Program, out: &Path, errors: &Path) -> Result<Command> {
         Output::Watched => Stdio::piped(),
     });
     Ok(command)
+}
+
+fn report(text: &str) -> BTreeMap<String, f64> {
+    text.lines().rev().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_default()
 }
 
 fn last_line(text: &str) -> &str {

@@ -27,6 +27,8 @@ pub(crate) struct Tools {
     pub(crate) spawn_loops: Result<PathBuf>,
     /// The peers' programs.
     pub(crate) peers: PathBuf,
+    /// Where rows put interpreters for peers of their own.
+    pub(crate) venvs: PathBuf,
     /// Inputs and results, emptied at each start.
     pub(crate) scratch: PathBuf,
     is_quick: bool,
@@ -61,11 +63,12 @@ pub(crate) fn prepare(home: &Path, binaries: Option<&Path>, is_quick: bool) -> R
         poolmap: existing(binaries.join("poolmap")),
         native: existing(binaries.join("poolmap-example-native")),
         latency: existing(binaries.join("latency")),
-        python: venv(&owned.join("venv"))?,
+        python: venv(&owned.join("venv"), &["joblib", "numpy"])?,
         parallel: on_path("parallel").or_else(|_| install_parallel()),
         xargs: on_path("xargs"),
         spawn_loops: compile(&peers.join("spawn_loops.c"), &owned.join("spawn_loops")),
         peers,
+        venvs: owned,
         scratch,
         is_quick,
     })
@@ -99,17 +102,18 @@ fn build(home: &Path) -> Result<PathBuf> {
     Ok(target.join("release"))
 }
 
-/// The interpreter of a venv that has the Python peers, made at the first start.
-fn venv(folder: &Path) -> Result<PathBuf> {
+/// The interpreter of a venv that has these packages, made at the first start. They are imported by their names, whatever version is asked for.
+pub(crate) fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = folder.join("bin/python");
-    let has_peers = |python: &Path| Command::new(python).args(["-c", "import joblib, numpy"]).output();
-    if has_peers(&python).is_ok_and(|output| output.status.success()) {
+    let modules: Vec<_> = packages.iter().filter_map(|package| package.split("==").next()).collect();
+    let has_peers = Command::new(&python).arg("-c").arg(format!("import {}", modules.join(", "))).output();
+    if has_peers.is_ok_and(|output| output.status.success()) {
         return Ok(python);
     }
-    say("installing joblib and numpy …")?;
+    say(&format!("installing {} …", packages.join(" and ")))?;
     let real = run(Command::new("python3").args(["-c", "import sys; print(sys.executable)"]))?;
     run(Command::new(&real).args(["-m", "venv", "--clear"]).arg(folder))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "joblib", "numpy"]))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
     Ok(python)
 }
 

@@ -1,5 +1,6 @@
 //! The rows of the table: which work, which contenders, what to reach. One file per kind of work.
 
+mod clusters;
 mod commands;
 mod latency;
 mod payload;
@@ -64,6 +65,12 @@ pub(crate) const ALL: &[RowEntry] = &[
         title: "10,000,000 tuples from a pipe: memory of the main process",
         build: queue::pipe,
     },
+    RowEntry {
+        id: "20",
+        title: "tiny Python functions on a running cluster of two workers",
+        build: clusters::functions,
+    },
+    RowEntry { id: "21", title: "`true` on a running cluster of two workers", build: clusters::commands },
 ];
 
 /// `poolmap run -j2`, of the binary at `path`, with its results on stdout.
