@@ -114,7 +114,7 @@ impl Hosts {
         let script = format!("hostname node{number}; exec /usr/sbin/sshd -D -e -f {}", config.display());
         let log = fs::File::create(self.path(&format!("sshd{number}.log")))?;
         self.command("ip")
-            .args(["netns", "exec", &format!("node{number}"), "unshare", "--uts", "sh", "-c", &script])
+            .args(["netns", "exec", &node(number), "unshare", "--uts", "sh", "-c", &script])
             .stderr(log)
             .spawn()
             .context("starting sshd")?;
@@ -124,10 +124,12 @@ impl Hosts {
     fn write_client(&self) -> Result<()> {
         let key = fs::read_to_string(self.path("host_key.pub"))?;
         let folder = self.folder.display();
-        let known: String = (1..=HOSTS).map(|number| format!("{} {key}", address(number))).collect();
-        let hosts: String = (1..=HOSTS)
-            .map(|number| format!("Host node{number}\n  HostName {}\n", address(number)))
-            .collect();
+        let (mut known, mut hosts) = (String::new(), String::new());
+        for number in 1..=HOSTS {
+            let address = address(number);
+            known += &[&address, " ", &key].concat();
+            hosts += &["Host ", &node(number), "\n  HostName ", &address, "\n"].concat();
+        }
         fs::write(self.path("known_hosts"), known)?;
         fs::write(
             self.path("ssh_config"),
@@ -142,7 +144,7 @@ impl Hosts {
     fn answers(&self, number: usize) -> Result<()> {
         let begun = Instant::now();
         let mut ssh = self.command("ssh");
-        ssh.args(["-F", "ssh_config", &format!("node{number}"), "true"]);
+        ssh.args(["-F", "ssh_config", &node(number), "true"]);
         while let Err(error) = run(&mut ssh) {
             ensure!(begun.elapsed() < Duration::from_secs(10), "node{number} does not answer: {error}");
             std::thread::sleep(Duration::from_millis(20));
@@ -185,13 +187,17 @@ impl Hosts {
 
 /// Gives a host its network, joined to this one's.
 fn join(number: usize) -> Result<()> {
-    let host = format!("node{number}");
+    let host = node(number);
     ip(&format!("netns add {host}"))?;
     ip(&format!("link add p{number} type veth peer name v0 netns {host}"))?;
     ip(&format!("link set p{number} master br0 up"))?;
     ip(&format!("-n {host} link set lo up"))?;
     ip(&format!("-n {host} addr add {}/24 dev v0", address(number)))?;
     ip(&format!("-n {host} link set v0 up"))
+}
+
+fn node(number: usize) -> String {
+    format!("node{number}")
 }
 
 fn address(number: usize) -> String {
