@@ -98,6 +98,17 @@ impl TaskSender {
         let _gone = watched.wait_for(|queue| queue.confirmed > tasks).await;
     }
 
+    /// Waits until tasks cannot be appended any more, as what was sent was refused or the coordinator is lost; for ever while all
+    /// is well. May be dropped while it waits.
+    pub async fn fails(&self) -> ClientError {
+        let mut watched = self.queue.subscribe();
+        let failed = watched.wait_for(|queue| matches!(queue.ended, Some(Err(_)))).await;
+        match failed.map(|queue| queue.ended.clone()) {
+            Ok(Some(Err(error))) => error,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Says that no task follows; returns how many the job has.
     pub async fn finish(self) -> Result<u64, ClientError> {
         self.wait_for_room().await?;
