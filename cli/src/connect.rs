@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use poolmap_client::Client;
-use poolmap_proto::access::{self, Access, Role};
+use poolmap_proto::access::Role;
 use poolmap_proto::transport::Route;
 
 use crate::exit::Failure;
@@ -36,13 +36,11 @@ impl ConnectFlags {
 
     /// The way to the coordinator for this role.
     pub(crate) fn route(&self, role: Role) -> Result<Route, Failure> {
-        if let Some(url) = &self.connect {
-            return Route::plain(url).map_err(|error| Failure::Usage(error.to_string()));
-        }
-        let path =
-            access::find(self.access.clone(), role).map_err(|error| Failure::Usage(error.to_string()))?;
-        let access = Access::read(&path, role).map_err(|error| Failure::Usage(error.to_string()))?;
-        Route::tls(&access).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+        let route = match &self.connect {
+            Some(url) => Route::plain(url),
+            None => Route::of_access_file(self.access.clone(), role),
+        };
+        route.map_err(|error| Failure::Usage(error.to_string()))
     }
 }
 

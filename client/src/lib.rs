@@ -25,7 +25,8 @@ mod patience;
 mod requests;
 mod tasks;
 
-pub use poolmap_proto::transport::{Transport, Unreachable};
+pub use poolmap_proto::access::{AccessError, Role};
+pub use poolmap_proto::transport::{InvalidRoute, Route, RouteError, Transport, Unreachable};
 pub use poolmap_proto::v1::{
     Backend, ChildOptions, Command, Detail, EnvironmentVariable, Failure, FailureKind, Function, Halt,
     JobEnd, JobSpec, JobStatus, NativeFunction, OutcomeRun, PickledCalls, PythonFunction, ShippedFile,

@@ -169,7 +169,7 @@ pub enum AccessError {
     /// There is none.
     #[error(
         "there is no access file {}\n\
-         Name one with --access FILE (or {ACCESS_VARIABLE}). The coordinator's host makes one: \
+         Name one with --access FILE (in Python: cluster=FILE, or the variable {ACCESS_VARIABLE}). The coordinator's host makes one: \
          poolmap coordinator --new-access {role} --out FILE",
         path.display()
     )]

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +22,8 @@ class AsyncExecutor:
         crash_limit: int = 3,
         max_child_rss: int | None = None,
         preload: Sequence[str] = (),
+        cluster: str | PathLike[str] | Literal[True] | None = None,
+        ship: Iterable[str | PathLike[str]] = (),
     ) -> None: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(

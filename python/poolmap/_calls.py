@@ -7,6 +7,7 @@ A function by value must not go stale: it is pickled again whenever a global var
 when it was pickled, and at each call if it uses one that can change without that (a list, say).
 """
 
+import os
 import pickle
 import sys
 import weakref
@@ -210,9 +211,24 @@ def careful(function, number, arguments, keywords, _error):
     return dumps_call((_WITH_KEYWORDS, (number, arguments, keywords)), function, arguments, keywords)
 
 
-def dumps_setup(initializer, initargs):
-    """What a child does before its first task."""
+def dumps_setup(initializer, initargs, is_here):
+    """What a child does before its first task. On other hosts it has an import path of its own, and perhaps another cloudpickle."""
     pair = None
     if initializer is not None:
         pair = dumps_call((initializer, initargs), initializer, initargs, None)
-    return pickle.dumps({"path": sys.path, "argv": sys.argv, "initializer": pair}, PROTOCOL)
+    setup = {"argv": sys.argv, "initializer": pair}
+    setup |= {"path": sys.path} if is_here else {"modules": _cloudpickle()}
+    return pickle.dumps(setup, PROTOCOL)
+
+
+def _cloudpickle():
+    """The text of each module of cloudpickle."""
+    import cloudpickle
+
+    folder, texts = os.path.dirname(cloudpickle.__file__), {}
+    for file in os.listdir(folder):
+        stem, suffix = os.path.splitext(file)
+        if suffix == ".py":
+            with open(os.path.join(folder, file), encoding="utf-8") as text:
+                texts["cloudpickle" if stem == "__init__" else f"cloudpickle.{stem}"] = text.read()
+    return texts

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from . import _calls, _errors, _exit
+from ._cluster import Cluster
 from ._inline import InlineTrack
 from ._options import Options
 
@@ -65,9 +66,9 @@ def _with_progress(results, progress):
 
 
 class Executor(_Submitting, concurrent.futures.Executor):
-    """Runs calls in a pool of processes on this machine.
+    """Runs calls in a pool of processes, on this machine or on those of a cluster.
 
-    max_workers: tasks that run at once; by default what `pool_size()` says.
+    max_workers: tasks that run at once; by default what `pool_size()` says. A cluster has the slots of its workers.
     max_tasks_per_child: a process is replaced after so many tasks; exactly so many run in each.
     initializer, initargs: called in each process before its first task. If it raises, the executor is broken.
     backend: "process"; "thread": all tasks in threads of one process, which they share; "inline": `submit` runs the call
@@ -77,6 +78,12 @@ class Executor(_Submitting, concurrent.futures.Executor):
     crash_limit: attempts of a task that may end with the death of its process before it fails with `TaskDied`.
     max_child_rss: resident bytes past which a process is replaced between tasks.
     preload: modules that are imported once, in a process from which the others are forked.
+    cluster: run tasks there: an access file's path; "http://127.0.0.1:PORT", a coordinator that was started with --insecure;
+        or True, the file that `POOLMAP_ACCESS` names, else that of this user's coordinator on this machine. It is connected to
+        at once: FileNotFoundError, PermissionError or ValueError if the file is of no use, ConnectionError if the coordinator
+        cannot be reached or refuses.
+    ship: files and folders that travel to a cluster's hosts, for modules that they lack: tasks find them in their working
+        directory, and `import` does, too.
 
     `future.cancel()` also stops a task that already runs.
     """
@@ -94,12 +101,17 @@ class Executor(_Submitting, concurrent.futures.Executor):
         crash_limit=3,
         max_child_rss=None,
         preload=(),
+        cluster=None,
+        ship=(),
     ):
         if backend not in _BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, not {backend!r}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        self._max_workers = _checked_workers(max_workers)
+        self._cluster = None if cluster is None else Cluster(cluster, ship, max_workers, backend)
+        if cluster is None and ship:
+            raise ValueError("ship= is for a cluster; here tasks have the files of this machine")
+        self._max_workers = _checked_workers(max_workers) if cluster is None else None
         self._backend = backend
         self._initializer, self._initargs = initializer, initargs
         self._options = Options(
@@ -112,6 +124,9 @@ class Executor(_Submitting, concurrent.futures.Executor):
         self._ended = None
         self._is_shut_down = False
         self._process = os.getpid()
+        if self._cluster is not None:
+            self._start()
+            self._max_workers = max(1, self._pool.slots)
 
     def options(self, *, timeout=None, retries=None, crash_limit=None):
         """The same executor with other options for the calls made by what this returns; None leaves one as it is."""
@@ -175,16 +190,13 @@ class Executor(_Submitting, concurrent.futures.Executor):
 
         if self._pool is None:
             self._start()
-        setup = _calls.dumps_setup(self._initializer, self._initargs)
-        return Track(self._pool.open(setup=setup, **options.of_job()))
+        is_here = self._cluster is None
+        setup = _calls.dumps_setup(self._initializer, self._initargs, is_here)
+        return Track(self._pool.open(setup=setup, **options.of_job(is_here)))
 
     def _start(self):
-        from . import _native, _program
-
-        if not sys.executable:
-            raise RuntimeError("sys.executable is empty, so no interpreter for the tasks can be started")
         ended = threading.Event()
-        pool = self._pool = _native.Pool(_program.path(), self._max_workers, _Hooks(ended))
+        pool = self._pool = (self._cluster or self._here)(_Hooks(ended))
         self._ended = ended
 
         def close(at_once):
@@ -196,6 +208,13 @@ class Executor(_Submitting, concurrent.futures.Executor):
 
         tracks = self._tracks
         _exit.keep(ended, close)
+
+    def _here(self, hooks):
+        from . import _native, _program
+
+        if not sys.executable:
+            raise RuntimeError("sys.executable is empty, so no interpreter for the tasks can be started")
+        return _native.Pool.local(_program.path(), self._max_workers, hooks)
 
 
 class _WithOptions(_Submitting):

@@ -1,5 +1,6 @@
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
 from typing import Any, Literal, TypeVar
 
 from typing_extensions import ParamSpec, Self
@@ -34,6 +35,8 @@ class Executor(_Submitting, concurrent.futures.Executor):
         crash_limit: int = 3,
         max_child_rss: int | None = None,
         preload: Sequence[str] = (),
+        cluster: str | PathLike[str] | Literal[True] | None = None,
+        ship: Iterable[str | PathLike[str]] = (),
     ) -> None: ...
     def options(
         self, *, timeout: float | None = None, retries: int | None = None, crash_limit: int | None = None

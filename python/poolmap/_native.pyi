@@ -2,7 +2,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 class Pool:
-    def __init__(self, program: str, slots: int, hooks: object) -> None: ...
+    @staticmethod
+    def local(program: str, slots: int, hooks: object) -> Pool: ...
+    @staticmethod
+    def cluster(access: str | None, url: str | None, ship: list[str], hooks: object) -> Pool: ...
+    @property
+    def slots(self) -> int: ...
     def open(
         self,
         *,

@@ -33,13 +33,13 @@ class Options(tuple):
         values.update((name, value) for name, value in changes.items() if value is not None)
         return Options(**values)
 
-    def of_job(self):
-        """As the native half takes them."""
+    def of_job(self, is_here=True):
+        """As the native half takes them. On other machines it is their workers that know the interpreter and the folder."""
         timeout, retries, crash_limit, max_tasks_per_child, max_child_rss, preload, backend = self
         return {
-            "python": sys.executable,
+            "python": sys.executable if is_here else "",
             "backend": backend,
-            "directory": os.fsencode(os.getcwd()),
+            "directory": os.fsencode(os.getcwd()) if is_here else b"",
             "max_tasks_per_child": max_tasks_per_child or 0,
             "max_child_rss": max_child_rss or 0,
             "timeout_ms": 0 if timeout is None else max(1, round(timeout * 1000)),

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from types import TracebackType
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,6 +24,8 @@ class Pool:
         crash_limit: int = 3,
         max_child_rss: int | None = None,
         preload: Iterable[str] = (),
+        cluster: str | PathLike[str] | Literal[True] | None = None,
+        ship: Iterable[str | PathLike[str]] = (),
     ) -> None: ...
     def apply(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> _T: ...
     def apply_async(

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from typing import Any, Literal, TypeVar
 
 _T = TypeVar("_T")
@@ -9,4 +10,7 @@ def run_jobs(
     kwargs: Iterable[Mapping[str, Any]] | None = None,
     workers: int | None = None,
     order: Literal["completed", "submitted"] = "completed",
+    *,
+    cluster: str | PathLike[str] | Literal[True] | None = None,
+    ship: Iterable[str | PathLike[str]] = (),
 ) -> list[_T]: ...

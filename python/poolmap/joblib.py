@@ -3,6 +3,8 @@
     poolmap.joblib.register()
     with joblib.parallel_config("poolmap", n_jobs=4):
         cross_val_score(model, X, y)
+
+Options of `Executor` go beside `n_jobs`, which counts a cluster's slots from the end: `n_jobs=-1, cluster="client.access"`.
 """
 
 import atexit
@@ -10,6 +12,7 @@ import atexit
 from joblib import register_parallel_backend
 from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase, SequentialBackend
 
+from ._died import PoolBroken
 from ._executor import Executor
 from ._sizing import pool_size
 
@@ -30,6 +33,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
     def __init__(self, nesting_level=None, inner_max_num_threads=None, **options):
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads, **options)
         self._futures = set()
+        self._options = {name: value for name, value in self.backend_kwargs.items() if value is not None}
 
     def effective_n_jobs(self, n_jobs):
         """So many tasks at once; -1 is one for each processor, -2 one less, and so on."""
@@ -37,7 +41,10 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
             return 1
-        return max(pool_size(1) + 1 + n_jobs, 1) if n_jobs < 0 else n_jobs
+        return max(self._slots() + 1 + n_jobs, 1) if n_jobs < 0 else n_jobs
+
+    def _slots(self):
+        return _executor(None, self._options)._max_workers if "cluster" in self._options else pool_size(1)
 
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **options):
         """Finds the executor."""
@@ -45,8 +52,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        own = {name: value for name, value in self.backend_kwargs.items() if value is not None}
-        self._executor = _executor(n_jobs, own)
+        self._executor = _executor(None if "cluster" in self._options else n_jobs, self._options)
         return n_jobs
 
     def submit(self, func, callback=None):
@@ -60,7 +66,11 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
 
     def retrieve_result_callback(self, out):
         """The values of a batch."""
-        return out.result()
+        try:
+            return out.result()
+        except PoolBroken:
+            _forget(self._executor)
+            raise
 
     def abort_everything(self, ensure_ready=True):
         """Stops what runs: an exception was raised."""
@@ -73,9 +83,19 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):
 
 
 def _executor(n_jobs, options):
-    key = n_jobs, tuple(sorted(options.items()))
+    key = n_jobs, tuple(sorted((name, _hashable(value)) for name, value in options.items()))
     if key not in _executors:
         if not _executors:
             atexit.register(_executors.clear)
         _executors[key] = Executor(n_jobs, **options)
     return _executors[key]
+
+
+def _hashable(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _forget(executor):
+    """The next call gets another one: this one is broken."""
+    for key in [key for key, known in _executors.items() if known is executor]:
+        del _executors[key]

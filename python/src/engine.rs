@@ -1,10 +1,14 @@
-//! The thread that a pool lives in: a coordinator, its workers, and the pool's jobs, on one single-threaded runtime.
+//! The thread that a pool lives in: its jobs, and the coordinator and workers that it holds or the connection to those of a
+//! cluster, on one single-threaded runtime.
 
+use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use poolmap_client::{Client, JobSpec, Transport};
+use poolmap_client::{Client, ClientError, JobSpec, Route, RouteError, Transport};
 use poolmap_local::{Local, LocalError, Shape};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,12 +21,43 @@ use crate::job;
 
 /// Jobs that may wait to be started; whoever opens one more waits for room.
 const STARTS: usize = 16;
+/// How long a coordinator that was reached may take to let us in.
+const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where tasks run.
+#[derive(Debug)]
+pub(crate) enum Site {
+    /// On this machine, in workers of our own.
+    Here(Shape),
+    /// In the workers of a cluster.
+    Cluster {
+        route: Route,
+        /// Files and folders that travel with each job.
+        ship: Vec<PathBuf>,
+    },
+}
+
+/// A pool cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error(transparent)]
+    Unreachable(#[from] RouteError),
+    #[error(transparent)]
+    Refused(#[from] ClientError),
+}
+
+impl StartError {
+    fn system(doing: &str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Local(LocalError { doing: doing.to_owned(), source })
+    }
+}
 
 /// A handle on the thread. The thread ends once it is told to, by [`close`](Self::close) or by the end of all handles.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    client: Client,
-    slots: u64,
+    site: Connected,
     starts: mpsc::Sender<job::Start>,
     /// Why nothing runs any more.
     broken: watch::Sender<String>,
@@ -32,10 +67,9 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts the thread and waits until its workers are being started. Outcomes for futures go to `news`, which is closed
-    /// when the engine has ended.
-    pub(crate) fn start(shape: Shape, news: mpsc::Sender<News>) -> Result<Self, LocalError> {
-        let slots = u64::from(shape.slots.get()) * u64::from(shape.workers.get());
+    /// Starts the thread and waits until its workers are being started, or the cluster's coordinator has let us in. Outcomes
+    /// for futures go to `news`, which is closed when the engine has ended.
+    pub(crate) fn start(site: Site, news: mpsc::Sender<News>) -> Result<Self, StartError> {
         let (broken, closing) = (watch::Sender::default(), CancellationToken::new());
         let (started, wait) = oneshot::channel();
         let (starts, receiver) = mpsc::channel(STARTS);
@@ -43,15 +77,18 @@ impl Engine {
         let weak = news.downgrade();
         let thread = thread::Builder::new().name("poolmap".to_owned());
         let spawned = thread.spawn(move || {
-            run(shape, started, parts);
+            run(site, started, parts);
             drop(news);
         });
-        spawned.map_err(|source| LocalError { doing: "starting a thread".to_owned(), source })?;
-        let client = wait.blocking_recv().unwrap_or_else(|_gone| {
-            let source = io::Error::other("its thread has died");
-            Err(LocalError { doing: "starting a pool".to_owned(), source })
-        })?;
-        Ok(Self { client, slots, starts, broken, news: weak, closing })
+        spawned.map_err(StartError::system("starting a thread"))?;
+        let died = || Err(StartError::system("starting a pool")(io::Error::other("its thread has died")));
+        let site = wait.blocking_recv().unwrap_or_else(|_gone| died())?;
+        Ok(Self { site, starts, broken, news: weak, closing })
+    }
+
+    /// Tasks that the workers run at once; of a cluster, those that were attached at the start.
+    pub(crate) fn slots(&self) -> u64 {
+        self.site.slots
     }
 
     /// Starts a job that runs what its intake is given.
@@ -62,9 +99,10 @@ impl Engine {
             return intake;
         };
         let start = job::Start {
-            client: self.client.clone(),
+            client: self.site.client.clone(),
             spec,
-            slots: self.slots,
+            ship: self.site.ship.clone(),
+            slots: self.site.slots,
             intake: intake.clone(),
             news,
             broken: self.broken.subscribe(),
@@ -98,7 +136,15 @@ impl Drop for Engine {
     }
 }
 
-type Started = oneshot::Sender<Result<Client, LocalError>>;
+/// What is known of the workers once they are there.
+#[derive(Debug)]
+struct Connected {
+    client: Client,
+    slots: u64,
+    ship: Arc<[PathBuf]>,
+}
+
+type Started = oneshot::Sender<Result<Connected, StartError>>;
 
 /// The thread's ends of what a handle has.
 struct Parts {
@@ -107,32 +153,48 @@ struct Parts {
     closing: CancellationToken,
 }
 
-fn run(shape: Shape, started: Started, parts: Parts) {
+fn run(site: Site, started: Started, parts: Parts) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(source) => {
-            let _gone = started.send(Err(LocalError { doing: "starting a pool".to_owned(), source }));
-            return;
-        }
-    };
-    let local = {
-        let _within = runtime.enter();
-        Local::start(shape)
-    };
-    let local = match local {
-        Ok(local) => local,
         Err(error) => {
-            let _gone = started.send(Err(error));
+            let _gone = started.send(Err(StartError::system("starting a pool")(error)));
             return;
         }
     };
-    let client = Client::new(Transport::in_process(local.coordinator().jobs()));
-    let _gone = started.send(Ok(client));
-    LocalSet::new().block_on(&runtime, serve(local, parts));
+    LocalSet::new().block_on(&runtime, async {
+        match connect(site).await {
+            Ok((local, connected)) => {
+                let _gone = started.send(Ok(connected));
+                serve(local, parts).await;
+            }
+            Err(error) => {
+                let _gone = started.send(Err(error));
+            }
+        }
+    });
 }
 
-/// Runs jobs until told to close and all have ended; then ends the workers.
-async fn serve(mut local: Local, parts: Parts) {
+/// Starts workers, or reaches those of a cluster.
+async fn connect(site: Site) -> Result<(Option<Local>, Connected), StartError> {
+    match site {
+        Site::Here(shape) => {
+            let slots = u64::from(shape.slots.get()) * u64::from(shape.workers.get());
+            let local = Local::start(shape)?;
+            let client = Client::new(Transport::in_process(local.coordinator().jobs()));
+            Ok((Some(local), Connected { client, slots, ship: Arc::default() }))
+        }
+        Site::Cluster { route, ship } => {
+            let client = Client::new(route.connect().await?);
+            // Whoever is refused learns it from the first answer.
+            let workers = client.clone().with_patience(GREETING_PATIENCE).workers().await?;
+            let slots = workers.iter().map(|worker| u64::from(worker.slots)).sum();
+            Ok((None, Connected { client, slots, ship: ship.into() }))
+        }
+    }
+}
+
+/// Runs jobs until told to close and all have ended; then ends the workers, if they are ours.
+async fn serve(mut local: Option<Local>, parts: Parts) {
     let Parts { mut starts, broken, closing } = parts;
     let mut jobs = JoinSet::new();
     let (mut is_closing, mut is_broken) = (false, false);
@@ -141,11 +203,21 @@ async fn serve(mut local: Local, parts: Parts) {
             Some(start) = starts.recv() => drop(jobs.spawn_local(job::run(start))),
             Some(_ended) = jobs.join_next() => {}
             () = closing.cancelled(), if !is_closing => is_closing = true,
-            how = local.all_ended(), if !is_broken => {
+            how = all_ended(&mut local), if !is_broken => {
                 broken.send_replace(format!("all workers are gone: {how}"));
                 is_broken = true;
             }
         }
     }
-    local.stop().await;
+    if let Some(local) = local {
+        local.stop().await;
+    }
+}
+
+/// How the last of our workers ended. Those of a cluster may come back, or others.
+async fn all_ended(local: &mut Option<Local>) -> String {
+    match local {
+        Some(local) => local.all_ended().await,
+        None => pending().await,
+    }
 }

@@ -1,11 +1,12 @@
 //! A job of the engine: carries what its intake is given to the coordinator, and outcomes to those who wait for them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use poolmap_client::{Client, ClientError, Job, JobSpec, OutcomeRun, OutcomeStream, TaskSender};
-use tokio::sync::{mpsc, watch};
+use poolmap_client::{Client, ClientError, Job, JobSpec, OutcomeRun, OutcomeStream, ShipError, TaskSender};
+use tokio::sync::{OnceCell, mpsc, watch};
 
 use crate::delivery::News;
 use crate::intake::{Delivered, Intake, Parcel, Refusal, Sink};
@@ -14,12 +15,16 @@ use crate::sinks::{Delivery, Sinks};
 
 /// While all slots are busy, tasks are sent at most so often: what comes in between travels together.
 const PACE: Duration = Duration::from_micros(500);
+/// Time that a coordinator has to hear that a job is of no interest any more. If it does not, it notices that we are gone.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a job needs to run.
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) client: Client,
     pub(crate) spec: JobSpec,
+    /// Files and folders that travel with it.
+    pub(crate) ship: Arc<[PathBuf]>,
     pub(crate) slots: u64,
     pub(crate) intake: Arc<Intake>,
     pub(crate) news: mpsc::Sender<News>,
@@ -44,12 +49,13 @@ impl Traffic {
 
 /// Runs a job until it is closed and has all its outcomes, or nothing runs any more.
 pub(crate) async fn run(start: Start) {
-    let Start { client, spec, slots, intake, news, mut broken } = start;
+    let Start { client, spec, ship, slots, intake, news, mut broken } = start;
     let traffic = Traffic::default();
+    let opened = OnceCell::new();
     let carried = async {
-        let job = client.submit(spec).await?;
+        let job = opened.get_or_try_init(|| open(&client, spec, &ship)).await?;
         let (tasks, outcomes) = (job.add_tasks(), job.outcomes());
-        let feeding = feed(&job, tasks, &intake, &traffic, &news, slots);
+        let feeding = feed(job, tasks, &intake, &traffic, &news, slots);
         let fed = async {
             match feeding.await {
                 // A job that was rejected or cancelled takes no tasks any more; its outcomes say why.
@@ -58,14 +64,18 @@ pub(crate) async fn run(start: Start) {
             }
         };
         tokio::select! {
-            end = receive(outcomes, &traffic, &news) => end,
-            error = fed => Err(error),
+            end = receive(outcomes, &traffic, &news) => Ok(end?),
+            error = fed => Err(error.into()),
         }
     };
-    let reason = tokio::select! {
-        end = carried => end.unwrap_or_else(|error| error.to_string()),
-        reason = reason(&mut broken) => reason,
+    let end: Result<String, ShipError> = tokio::select! {
+        end = carried => end,
+        reason = reason(&mut broken) => {
+            abandon(opened.get()).await;
+            Ok(reason)
+        }
     };
+    let reason = end.unwrap_or_else(|error| error.to_string());
     let reason = (!reason.is_empty()).then_some(reason);
     let refusal = reason.clone().map_or(Refusal::Closed, Refusal::Broken);
     let unsent = intake.refuse(refusal);
@@ -73,6 +83,19 @@ pub(crate) async fn run(start: Start) {
         lock(&traffic.sinks).drain().chain(unsent.into_iter().map(|parcel| parcel.sink)).collect();
     for sink in waiting {
         never(sink, reason.clone(), &news).await;
+    }
+}
+
+/// Creates a job, whose files are with the coordinator by then.
+async fn open(client: &Client, spec: JobSpec, ship: &[PathBuf]) -> Result<Job, ShipError> {
+    let files = if ship.is_empty() { Vec::new() } else { client.ship(ship).await? };
+    Ok(client.submit(JobSpec { files, ..spec }).await?)
+}
+
+/// Ends a job whose outcomes nobody waits for, whatever runs.
+async fn abandon(job: Option<&Job>) {
+    if let Some(job) = job {
+        let _gone = tokio::time::timeout(CANCEL_TIMEOUT, job.cancel()).await;
     }
 }
 
@@ -112,6 +135,7 @@ async fn feed(
         let confirmed = tasks.confirmed();
         let taken = tokio::select! {
             taken = intake.take() => taken,
+            error = tasks.fails() => return Err(error),
             () = tasks.confirms_more_than(confirmed), if !cancelled.is_empty() => Delivered::default(),
         };
         // The oldest tasks, one for each slot, count as begun.

@@ -7,23 +7,28 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmap_client::{Backend, ChildOptions, Function, JobSpec, PickledCalls, function};
+use poolmap_client::{
+    AccessError, Backend, ChildOptions, Function, InvalidRoute, JobSpec, PickledCalls, Role, Route, function,
+};
 use poolmap_local::{Place, Shape, WorkerProgram};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{
+    PyConnectionError, PyFileNotFoundError, PyOSError, PyPermissionError, PyRuntimeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use tokio::sync::mpsc;
 
 use crate::delivery::{self, Hooks, QUEUE};
 use crate::encoder::{Encoder, check_size};
-use crate::engine::Engine;
+use crate::engine::{Engine, Site, StartError};
 use crate::intake::Intake;
 use crate::results::Results;
 
 /// A worker that is silent for so long is lost: it is on this machine, so it is stopped or stuck.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A coordinator and its local worker, in a thread of this process. Ends when it is closed or dropped, after its jobs.
+/// A thread of this process that has a coordinator and its local worker, or a connection to those of a cluster. Ends when it is
+/// closed or dropped, after its jobs.
 #[pyclass(module = "poolmap._native")]
 pub(crate) struct Pool {
     engine: Engine,
@@ -41,27 +46,41 @@ pub(crate) struct Job {
 
 #[pymethods]
 impl Pool {
-    /// Starts a pool. `program` is the file of the `poolmap` program; `hooks` is an object with the functions that
-    /// `delivery::Hooks` and `encoder::Encoder` call, and with `ended()`, called when the pool has ended.
-    #[new]
-    fn new(py: Python<'_>, program: PathBuf, slots: NonZeroU32, hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let function = |name: &str| Ok::<_, PyErr>(hooks.getattr(name)?.unbind());
-        let encoder = Encoder::new(function("dumps")?, function("careful")?, function("refused")?);
-        let ended = function("ended")?;
-        let hooks =
-            Hooks { loads: function("loads")?, failure: function("failure")?, broken: function("broken")? };
-        let hooks = Arc::new(hooks);
+    /// Starts a pool on this machine. `program` is the file of the `poolmap` program; `hooks` is an object with the functions
+    /// that `delivery::Hooks` and `encoder::Encoder` call, and with `ended()`, called when the pool has ended.
+    #[staticmethod]
+    fn local(
+        py: Python<'_>,
+        program: PathBuf,
+        slots: NonZeroU32,
+        hooks: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
         let log_level = "warn".to_owned();
         let program = WorkerProgram { path: program, log_level, shares_stdout: true, dies_with_us: true };
         let place = Place::Processes(program);
         let shape = Shape { workers: NonZeroU32::MIN, slots, place, worker_timeout: WORKER_TIMEOUT };
-        let (sender, news) = mpsc::channel(QUEUE);
-        let engine = py.detach(|| Engine::start(shape, sender));
-        let engine = engine.map_err(|error| PyOSError::new_err(error.to_string()))?;
-        let thread = thread::Builder::new().name("poolmap-outcomes".to_owned());
-        let for_thread = hooks.clone();
-        thread.spawn(move || delivery::run(news, for_thread, ended))?;
-        Ok(Self { engine, hooks, encoder: Arc::new(encoder) })
+        Self::start(py, Site::Here(shape), hooks)
+    }
+
+    /// Connects to a cluster: that of an access file, or at the address of a coordinator on this machine that speaks in the
+    /// clear, or that of the usual access file. `ship`: files and folders that travel with each job.
+    #[staticmethod]
+    fn cluster(
+        py: Python<'_>,
+        access: Option<PathBuf>,
+        url: Option<&str>,
+        ship: Vec<PathBuf>,
+        hooks: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let route = url.map_or_else(|| Route::of_access_file(access, Role::Client), Route::plain);
+        let route = route.map_err(|error| no_way(&error))?;
+        Self::start(py, Site::Cluster { route, ship }, hooks)
+    }
+
+    /// Tasks that run at once; of a cluster, those of the workers that were attached at the start.
+    #[getter]
+    fn slots(&self) -> u64 {
+        self.engine.slots()
     }
 
     /// Opens a job.
@@ -119,6 +138,43 @@ impl Pool {
             self.engine.abandon(reason);
             self.engine.close();
         }
+    }
+}
+
+impl Pool {
+    fn start(py: Python<'_>, site: Site, hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let function = |name: &str| Ok::<_, PyErr>(hooks.getattr(name)?.unbind());
+        let encoder = Encoder::new(function("dumps")?, function("careful")?, function("refused")?);
+        let ended = function("ended")?;
+        let hooks =
+            Hooks { loads: function("loads")?, failure: function("failure")?, broken: function("broken")? };
+        let hooks = Arc::new(hooks);
+        let (sender, news) = mpsc::channel(QUEUE);
+        let engine = py.detach(|| Engine::start(site, sender));
+        let engine = engine.map_err(|error| not_started(&error))?;
+        let thread = thread::Builder::new().name("poolmap-outcomes".to_owned());
+        let for_thread = hooks.clone();
+        thread.spawn(move || delivery::run(news, for_thread, ended))?;
+        Ok(Self { engine, hooks, encoder: Arc::new(encoder) })
+    }
+}
+
+fn no_way(error: &InvalidRoute) -> PyErr {
+    let text = error.to_string();
+    match error {
+        InvalidRoute::File(AccessError::Missing { .. }) => PyFileNotFoundError::new_err(text),
+        InvalidRoute::File(AccessError::Exposed { .. } | AccessError::Unreadable { .. }) => {
+            PyPermissionError::new_err(text)
+        }
+        _ => PyValueError::new_err(text),
+    }
+}
+
+fn not_started(error: &StartError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        StartError::Local(_) => PyOSError::new_err(text),
+        StartError::Unreachable(_) | StartError::Refused(_) => PyConnectionError::new_err(text),
     }
 }
 

@@ -13,9 +13,9 @@ import poolmap
 PATIENCE_SECONDS = 20
 
 
-def eventually(holds):
+def eventually(holds, seconds=PATIENCE_SECONDS):
     """Waits until a condition holds and returns what it gave."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = holds()
         if result:

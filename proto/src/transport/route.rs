@@ -17,7 +17,7 @@ use tonic::transport::{Endpoint, Uri};
 use super::dial::{Dialer, Tls};
 use super::fault::ConnectError;
 use super::{ALPN, Transport, TransportError, Unreachable, endpoint};
-use crate::access::{Access, Address, COORDINATOR_NAME};
+use crate::access::{self, Access, AccessError, Address, COORDINATOR_NAME, NoHome, Role};
 
 /// How often a quiet connection over TCP is asked whether it lives, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -35,6 +35,12 @@ enum Way {
 /// What is to lead to a coordinator does not.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidRoute {
+    /// There is no access file, or it is not one for this.
+    #[error(transparent)]
+    File(#[from] AccessError),
+    /// It is not known where access files are.
+    #[error(transparent)]
+    NoHome(#[from] NoHome),
     /// The certificates or the key in an access file cannot be used.
     #[error("what is in the access file cannot be used: {0}")]
     Access(String),
@@ -72,6 +78,15 @@ impl Route {
     #[must_use]
     pub fn unix(path: &Path) -> Self {
         Self(Way::Unix(path.to_owned()))
+    }
+
+    /// To the coordinator of the access file that was named, else of the one that is found for this role; over TLS.
+    pub fn of_access_file(named: Option<PathBuf>, role: Role) -> Result<Self, InvalidRoute> {
+        let path = access::find(named, role)?;
+        Self::tls(&Access::read(&path, role)?).map_err(|error| match error {
+            InvalidRoute::Access(reason) => InvalidRoute::Access(format!("{}: {reason}", path.display())),
+            other => other,
+        })
     }
 
     /// To the coordinator of an access file, over TLS.

@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("poolmap_runner/frames.py", include_str!("poolmap_runner/frames.py")),
     ("poolmap_runner/functions.py", include_str!("poolmap_runner/functions.py")),
     ("poolmap_runner/pickled.py", include_str!("poolmap_runner/pickled.py")),
+    ("poolmap_runner/elsewhere.py", include_str!("poolmap_runner/elsewhere.py")),
     ("poolmap_runner/prepared.py", include_str!("poolmap_runner/prepared.py")),
     ("poolmap_runner/refusals.py", include_str!("poolmap_runner/refusals.py")),
     ("poolmap_runner/slot.py", include_str!("poolmap_runner/slot.py")),

@@ -124,7 +124,7 @@ def module_of(name, path, source):
 
 def _imported(name):
     try:
-        _put_first(os.getcwd())
+        put_first(os.getcwd())
     except FileNotFoundError:
         pass  # The folder was removed: there is nothing to import from it.
     __import__(name)
@@ -140,9 +140,9 @@ def _made(name, path, source):
     filename = path or f"<{name}>"
     folder = os.path.dirname(filename)
     if os.path.isdir(folder):
-        _put_first(folder)
+        put_first(folder)
     code = compiled(filename, source)
-    spec = _frozen_importlib.ModuleSpec(name, _Text(source), origin=filename)
+    spec = _frozen_importlib.ModuleSpec(name, Text(source), origin=filename)
     spec.has_location = True
     module = _frozen_importlib.module_from_spec(spec)
     before = sys.modules.get(name)
@@ -167,14 +167,14 @@ def compiled(filename, source):
     return code
 
 
-def _put_first(folder):
+def put_first(folder):
     """Searches a folder for imports before all others but that of the job's files."""
     place = 1 if _files else 0
     if folder != _files and sys.path[place : place + 1] != [folder]:
         sys.path.insert(place, folder)
 
 
-class _Text:
+class Text:
     """The loader of a module made from text, for those who ask a module for its source."""
 
     def __init__(self, source):

@@ -1,7 +1,8 @@
 """Calls as the Python package pickles them: the functions of a job, and the loop that runs its tasks.
 
-- The body of the frame that announces the job is a pickled dict: `path` and `argv` for `sys`, and `initializer`, which is
-  None or a pickled pair of a function and its arguments.
+- The body of the frame that announces the job is a pickled dict: `argv` for `sys`; `initializer`, which is None or a pickled
+  pair of a function and its arguments; and `path` for `sys` where the calls come from this host. Otherwise `modules` are texts
+  of modules that the pickles need, by their names: this host may have another version, or none.
 - Each function of the job's list comes in a frame of its own, pickled, and is loaded when a task first names it.
 - A payload is a pickled pair of a number and arguments. Numbers from `FIRST_FUNCTION` on are the functions of the list;
   those below are calls of this module: `_call_carried` and `_call_with_keywords`.
@@ -28,10 +29,16 @@ class Calls:
 
     def __init__(self, setup):
         setup = loads(setup)
-        sys.path[:] = setup["path"] + [folder for folder in sys.path if folder not in setup["path"]]
         sys.argv[:] = setup["argv"]
+        self.is_local = "path" in setup
+        if self.is_local:
+            sys.path[:] = setup["path"] + [folder for folder in sys.path if folder not in setup["path"]]
+        else:
+            from . import elsewhere
+
+            elsewhere.settle(setup["modules"])
         if setup["initializer"] is not None:
-            _initialize(setup["initializer"])
+            self._initialize(setup["initializer"])
         self.functions = [_call_carried, self._call_with_keywords]
 
     def define(self, place, pickled):
@@ -57,7 +64,7 @@ class Calls:
                 number, arguments = loads(body[begin:end])
                 value = functions[number](*arguments)
             except BaseException as error:
-                record = slot.failure(error, encode_exception(error))
+                record = self._failed(slot, error)
             else:
                 try:
                     pickled = dumps(value, PROTOCOL)
@@ -83,7 +90,29 @@ class Calls:
                 value = slot.awaited(value)
             return slot.record(_encode(value))
         except BaseException as error:
-            return slot.failure(error, encode_exception(error))
+            return self._failed(slot, error)
+
+    def _initialize(self, pickled):
+        try:
+            function, arguments = loads(pickled)
+            function(*arguments)
+        except BaseException as error:
+            from . import failures
+
+            self._explain(error)
+            what = f"{failures.type_name(error)}: {failures.message(error)}".rstrip(": ")
+            trace = failures.trace(error)
+            raise Refused(f"the initializer raised {what}\n{trace}".rstrip()) from None
+
+    def _failed(self, slot, error):
+        self._explain(error)
+        return slot.failure(error, encode_exception(error))
+
+    def _explain(self, error):
+        if not self.is_local and isinstance(error, ModuleNotFoundError):
+            from . import elsewhere
+
+            elsewhere.explain(error)
 
     def _call_with_keywords(self, number, arguments, keywords):
         return self.functions[number](*arguments, **keywords)
@@ -105,18 +134,6 @@ class _Unloaded:
 def _call_carried(pickled, arguments, keywords):
     """Calls a function that travels with its task."""
     return loads(pickled)(*arguments, **keywords)
-
-
-def _initialize(pickled):
-    try:
-        function, arguments = loads(pickled)
-        function(*arguments)
-    except BaseException as error:
-        from . import failures
-
-        what = f"{failures.type_name(error)}: {failures.message(error)}".rstrip(": ")
-        trace = failures.trace(error)
-        raise Refused(f"the initializer raised {what}\n{trace}".rstrip()) from None
 
 
 def _encode(value):
