@@ -216,7 +216,7 @@ def dumps_setup(initializer, initargs, is_here):
     pair = None
     if initializer is not None:
         pair = dumps_call((initializer, initargs), initializer, initargs, None)
-    setup = {"argv": sys.argv, "initializer": pair}
+    setup = {"version": sys.version_info[:2], "argv": sys.argv, "initializer": pair}
     setup |= {"path": sys.path} if is_here else {"modules": _cloudpickle()}
     return pickle.dumps(setup, PROTOCOL)
 

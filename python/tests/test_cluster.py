@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from clusters import Cluster, Relay, addresses
-from conftest import eventually, needed, run_script
+from conftest import eventually, needed, other_python, run_script
 from tasks import add, die, pid, wait_for
 
 import poolmap
@@ -131,6 +131,22 @@ def test_a_host_needs_nothing_but_python(tmp_path):
             assert pool.submit(lambda: (lambda: text)()).result() == "doubled"
             own_prefix = pool.submit(lambda: __import__("sys").prefix).result()
     assert own_prefix != sys.prefix
+
+
+def test_a_worker_with_another_python_is_refused_with_both_versions(tmp_path):
+    other = other_python()
+    said = subprocess.run([other, "-c", "import sys; print(*sys.version_info[:2], sep='.')"], capture_output=True, text=True)
+    ours, theirs = "{}.{}".format(*sys.version_info), said.stdout.strip()
+    with Cluster(str(tmp_path)) as cluster:
+        cluster.add_worker("other", python=other)
+        with poolmap.Executor(cluster=cluster.access) as pool:
+            with pytest.raises(poolmap.PoolBroken, match=rf"other.* is Python {theirs}, .* from Python {ours}:"):
+                pool.submit(abs, -1).result()
+            with pytest.raises(poolmap.PoolBroken, match=theirs):
+                pool.submit(abs, -1)
+        cluster.add_worker("same")
+        with poolmap.Executor(cluster=cluster.access) as pool:
+            assert set(pool.map(lambda _: __import__("sys").version_info[:2], range(50))) == {sys.version_info[:2]}
 
 
 @pytest.mark.parametrize(

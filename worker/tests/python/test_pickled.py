@@ -16,7 +16,8 @@ FIRST_FUNCTION = 2
 
 def setup(initializer=None, **fields):
     pickled = None if initializer is None else pickle.dumps(initializer)
-    return pickle.dumps({"path": sys.path, "argv": ["of the user"], "initializer": pickled, **fields})
+    fields = {"version": sys.version_info[:2], "path": sys.path, "argv": ["of the user"], **fields}
+    return pickle.dumps({**fields, "initializer": pickled})
 
 
 class PickledCalls(WithRunner):
@@ -99,6 +100,12 @@ class PickledCalls(WithRunner):
         self.assertEqual(self.announce(setup((os.chdir, ("/",)))).kind, READY)
         self.define(os.getcwd)
         self.assertEqual(self.values((FIRST_FUNCTION, ())), ["/"])
+
+    def test_calls_from_another_version_of_python_are_refused_with_both(self):
+        frame = self.announce(setup(version=(3, 1)))
+        self.assertEqual(frame.kind, REFUSED)
+        own = ".".join(map(str, sys.version_info[:2]))
+        self.assertIn(f"is Python {own}, and the calls come from Python 3.1:", frame.body.decode())
 
     def test_an_initializer_that_raises_refuses_the_job(self):
         frame = self.announce(setup((int, ("x",))))

@@ -6,8 +6,8 @@ use poolmap_proto::v1::{ChildOptions, Function, FunctionList, FunctionsAdded, Jo
 
 use crate::model::Session;
 
-/// `{"path": [], "argv": [], "initializer": None}`
-const SETUP: &[u8] = b"\x80\x02}(X\x04\0\0\0path]X\x04\0\0\0argv]X\x0b\0\0\0initializerNu.";
+/// `{"version": sys.version_info, "path": [], "argv": [], "initializer": None}`
+const SETUP: &[u8] = b"\x80\x02}(X\x07\0\0\0versioncsys\nversion_info\nX\x04\0\0\0path]X\x04\0\0\0argv]X\x0b\0\0\0initializerNu.";
 const INT: &[u8] = b"cbuiltins\nint\n.";
 const EXIT: &[u8] = b"cposix\n_exit\n.";
 

@@ -1,6 +1,6 @@
 """Calls as the Python package pickles them: the functions of a job, and the loop that runs its tasks.
 
-- The body of the frame that announces the job is a pickled dict: `argv` for `sys`; `initializer`, which is None or a pickled
+- The body of the frame that announces the job is a pickled dict: `version` of Python, which must be this one's; `argv` for `sys`; `initializer`, which is None or a pickled
   pair of a function and its arguments; and `path` for `sys` where the calls come from this host. Otherwise `modules` are texts
   of modules that the pickles need, by their names: this host may have another version, or none.
 - Each function of the job's list comes in a frame of its own, pickled, and is loaded when a task first names it.
@@ -29,6 +29,7 @@ class Calls:
 
     def __init__(self, setup):
         setup = loads(setup)
+        _check_version(setup["version"][:2])
         sys.argv[:] = setup["argv"]
         self.is_local = "path" in setup
         if self.is_local:
@@ -116,6 +117,16 @@ class Calls:
 
     def _call_with_keywords(self, number, arguments, keywords):
         return self.functions[number](*arguments, **keywords)
+
+
+def _check_version(version):
+    if version == sys.version_info[:2]:
+        return
+    ours, theirs = (".".join(map(str, each)) for each in (sys.version_info[:2], version))
+    raise Refused(
+        f"{sys.executable} is Python {ours}, and the calls come from Python {theirs}: pickles and code differ between them\n"
+        f"run the program with Python {ours}, or start the worker with --python and a Python {theirs}"
+    )
 
 
 class _Unloaded:
