@@ -24,6 +24,7 @@ class AsyncExecutor:
         preload: Sequence[str] = (),
         cluster: str | PathLike[str] | Literal[True] | None = None,
         ship: Iterable[str | PathLike[str]] = (),
+        cancel_running: bool = True,
     ) -> None: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(

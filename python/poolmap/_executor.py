@@ -85,7 +85,8 @@ class Executor(_Submitting, concurrent.futures.Executor):
     ship: files and folders that travel to a cluster's hosts, for modules that they lack: tasks find them in their working
         directory, and `import` does, too.
 
-    `future.cancel()` also stops a task that already runs.
+    cancel_running: `future.cancel()` also stops a task that already runs; False has it return False then, as the standard
+        library's does.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         preload=(),
         cluster=None,
         ship=(),
+        cancel_running=True,
     ):
         if backend not in _BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, not {backend!r}")
@@ -114,6 +116,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         self._max_workers = _checked_workers(max_workers) if cluster is None else None
         self._backend = backend
         self._initializer, self._initargs = initializer, initargs
+        self._cancels_running = bool(cancel_running)
         self._options = Options(
             timeout, retries, crash_limit, max_tasks_per_child, max_child_rss, tuple(preload), backend
         )
@@ -192,7 +195,8 @@ class Executor(_Submitting, concurrent.futures.Executor):
             self._start()
         is_here = self._cluster is None
         setup = _calls.dumps_setup(self._initializer, self._initargs, is_here)
-        return Track(self._pool.open(setup=setup, **options.of_job(is_here)))
+        job = self._pool.open(setup=setup, cancel_running=self._cancels_running, **options.of_job(is_here))
+        return Track(job, self._cancels_running)
 
     def _start(self):
         ended = threading.Event()

@@ -37,6 +37,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         preload: Sequence[str] = (),
         cluster: str | PathLike[str] | Literal[True] | None = None,
         ship: Iterable[str | PathLike[str]] = (),
+        cancel_running: bool = True,
     ) -> None: ...
     def options(
         self, *, timeout: float | None = None, retries: int | None = None, crash_limit: int | None = None

@@ -12,12 +12,25 @@ class Future(concurrent.futures.Future):
     _track = _index = None
 
     def cancel(self):
-        """Cancels the task unless it has ended; one that runs is stopped. Returns whether it is cancelled."""
+        """Cancels the task unless it has ended; one that runs is stopped, unless the executor has `cancel_running=False`.
+
+        Returns whether it is cancelled.
+        """
+        track = self._track
+        if track is not None and not track.cancels_running and self.running():
+            return False
         if not self._drop():
             return self.cancelled()
-        if self._track is not None:
-            self._track.cancel(self._index)
+        if track is not None:
+            track.cancel(self._index)
         return True
+
+    def running(self):
+        """Whether the task runs, as far as this side knows: the oldest tasks do that have not ended, one for each slot."""
+        track = self._track
+        if track is None:
+            return super().running()
+        return not self.done() and track.has_begun(self._index)
 
     def _drop(self):
         """Marks the future as cancelled and tells those who wait; returns whether it was not settled before."""

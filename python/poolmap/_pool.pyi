@@ -26,6 +26,7 @@ class Pool:
         preload: Iterable[str] = (),
         cluster: str | PathLike[str] | Literal[True] | None = None,
         ship: Iterable[str | PathLike[str]] = (),
+        cancel_running: bool = True,
     ) -> None: ...
     def apply(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> _T: ...
     def apply_async(

@@ -7,8 +7,9 @@ from ._future import Future
 class Track:
     """Appends calls to a job."""
 
-    def __init__(self, job):
+    def __init__(self, job, cancels_running):
         self._job = job
+        self.cancels_running = cancels_running
         self._calls = Calls(job)
 
     def submit(self, function, arguments, keywords):
@@ -32,6 +33,10 @@ class Track:
         number = self._calls.number_at_once(function)
         results = self._job.results(is_ordered)
         return results, lambda tuples: results.extend(function, number, tuples)
+
+    def has_begun(self, index):
+        """Whether a task counts as begun."""
+        return index is not None and self._job.has_begun(index)
 
     def cancel(self, index):
         """Stops a task, whose future is cancelled."""

@@ -91,9 +91,9 @@ impl Engine {
         self.site.slots
     }
 
-    /// Starts a job that runs what its intake is given.
-    pub(crate) fn open(&self, spec: JobSpec) -> Arc<Intake> {
-        let intake = Arc::new(Intake::new());
+    /// Starts a job that runs what its intake is given. `stops_running`: a task that is cancelled is stopped if it runs.
+    pub(crate) fn open(&self, spec: JobSpec, stops_running: bool) -> Arc<Intake> {
+        let intake = Arc::new(Intake::new(self.site.slots));
         let Some(news) = self.news.upgrade() else {
             intake.close();
             return intake;
@@ -103,6 +103,7 @@ impl Engine {
             spec,
             ship: self.site.ship.clone(),
             slots: self.site.slots,
+            stops_running,
             intake: intake.clone(),
             news,
             broken: self.broken.subscribe(),

@@ -1,6 +1,7 @@
 //! Tasks on their way from Python threads to the engine: appended under a lock that is never held for long.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub(crate) struct Parcel {
 #[derive(Debug)]
 pub(crate) struct Intake {
     state: Mutex<State>,
+    /// Tasks below this index count as begun: the oldest without an outcome, one for each slot.
+    begun: AtomicU64,
     /// There is something new for an engine that waits.
     wake: Notify,
 }
@@ -91,8 +94,17 @@ pub(crate) struct Delivered {
 }
 
 impl Intake {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), wake: Notify::new() }
+    pub(crate) fn new(slots: u64) -> Self {
+        Self { state: Mutex::default(), begun: AtomicU64::new(slots), wake: Notify::new() }
+    }
+
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// More outcomes have come, so as many more tasks count as begun.
+    pub(crate) fn note_outcomes(&self, count: u64) {
+        self.begun.fetch_add(count, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -26,6 +26,8 @@ pub(crate) struct Start {
     /// Files and folders that travel with it.
     pub(crate) ship: Arc<[PathBuf]>,
     pub(crate) slots: u64,
+    /// A task that is cancelled is stopped if it runs.
+    pub(crate) stops_running: bool,
     pub(crate) intake: Arc<Intake>,
     pub(crate) news: mpsc::Sender<News>,
     /// Why nothing runs any more; empty while all is well.
@@ -49,13 +51,14 @@ impl Traffic {
 
 /// Runs a job until it is closed and has all its outcomes, or nothing runs any more.
 pub(crate) async fn run(start: Start) {
-    let Start { client, spec, ship, slots, intake, news, mut broken } = start;
+    let Start { client, spec, ship, slots, stops_running, intake, news, mut broken } = start;
     let traffic = Traffic::default();
     let opened = OnceCell::new();
     let carried = async {
         let job = opened.get_or_try_init(|| open(&client, spec, &ship)).await?;
         let (tasks, outcomes) = (job.add_tasks(), job.outcomes());
-        let feeding = feed(job, tasks, &intake, &traffic, &news, slots);
+        let feeder = Feeder { job, intake: &intake, traffic: &traffic, news: &news, slots, stops_running };
+        let feeding = feeder.feed(tasks);
         let fed = async {
             match feeding.await {
                 // A job that was rejected or cancelled takes no tasks any more; its outcomes say why.
@@ -64,7 +67,7 @@ pub(crate) async fn run(start: Start) {
             }
         };
         tokio::select! {
-            end = receive(outcomes, &traffic, &news) => Ok(end?),
+            end = receive(outcomes, &intake, &traffic, &news) => Ok(end?),
             error = fed => Err(error.into()),
         }
     };
@@ -121,78 +124,83 @@ fn lock(sinks: &Mutex<Sinks>) -> std::sync::MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Carries tasks and cancellations from the intake to the coordinator, until it is closed and then cancellations alone.
-async fn feed(
-    job: &Job,
-    mut tasks: TaskSender,
-    intake: &Intake,
-    traffic: &Traffic,
-    news: &mpsc::Sender<News>,
+/// What carries tasks and cancellations from the intake to the coordinator.
+struct Feeder<'a> {
+    job: &'a Job,
+    intake: &'a Intake,
+    traffic: &'a Traffic,
+    news: &'a mpsc::Sender<News>,
     slots: u64,
-) -> Result<(), ClientError> {
-    let mut cancelled = Vec::new();
-    loop {
-        let confirmed = tasks.confirmed();
-        let taken = tokio::select! {
-            taken = intake.take() => taken,
-            error = tasks.fails() => return Err(error),
-            () = tasks.confirms_more_than(confirmed), if !cancelled.is_empty() => Delivered::default(),
-        };
-        // The oldest tasks, one for each slot, count as begun.
-        let begun = traffic.done.load(Ordering::Relaxed) + slots;
-        tasks.add_functions(taken.functions);
-        for parcel in taken.parcels {
-            if taken.is_cancelled && parcel.first_index >= begun {
-                never(parcel.sink, None, news).await;
-            } else {
-                send(&mut tasks, parcel, traffic).await?;
+    stops_running: bool,
+}
+
+impl Feeder<'_> {
+    /// Carries both until the intake is closed, and then cancellations alone.
+    async fn feed(&self, mut tasks: TaskSender) -> Result<(), ClientError> {
+        let mut cancelled = Vec::new();
+        loop {
+            let confirmed = tasks.confirmed();
+            let taken = tokio::select! {
+                taken = self.intake.take() => taken,
+                error = tasks.fails() => return Err(error),
+                () = tasks.confirms_more_than(confirmed), if !cancelled.is_empty() => Delivered::default(),
+            };
+            let begun = self.intake.begun();
+            tasks.add_functions(taken.functions);
+            for parcel in taken.parcels {
+                if taken.is_cancelled && parcel.first_index >= begun {
+                    never(parcel.sink, None, self.news).await;
+                } else {
+                    send(&mut tasks, parcel, self.traffic).await?;
+                }
             }
-        }
-        cancelled.extend(taken.cancelled);
-        let confirmed = tasks.confirmed();
-        let (known, unknown): (Vec<_>, Vec<_>) = cancelled.into_iter().partition(|index| *index < confirmed);
-        cancelled = unknown;
-        stop(job, known).await?;
-        if taken.is_cancelled {
-            cancel_from(job, begun).await?;
-        }
-        if taken.is_closed {
-            tasks.finish().await?;
-            // Now all are known.
-            stop(job, cancelled).await?;
+            cancelled.extend(taken.cancelled);
+            let confirmed = tasks.confirmed();
+            let (known, unknown): (Vec<_>, Vec<_>) =
+                cancelled.into_iter().partition(|index| *index < confirmed);
+            cancelled = unknown;
+            self.stop(known).await?;
             if taken.is_cancelled {
-                cancel_from(job, begun).await?;
+                self.cancel_from(begun).await?;
             }
-            return cancel_on(job, intake, traffic, slots).await;
-        }
-        if traffic.in_flight() > 2 * slots {
-            tokio::time::sleep(PACE).await;
-        }
-    }
-}
-
-/// Carries cancellations for as long as the job lives.
-async fn cancel_on(job: &Job, intake: &Intake, traffic: &Traffic, slots: u64) -> Result<(), ClientError> {
-    loop {
-        let taken = intake.take().await;
-        stop(job, taken.cancelled).await?;
-        if taken.is_cancelled {
-            cancel_from(job, traffic.done.load(Ordering::Relaxed) + slots).await?;
+            if taken.is_closed {
+                tasks.finish().await?;
+                // Now all are known.
+                self.stop(cancelled).await?;
+                if taken.is_cancelled {
+                    self.cancel_from(begun).await?;
+                }
+                return self.cancel_on().await;
+            }
+            if self.traffic.in_flight() > 2 * self.slots {
+                tokio::time::sleep(PACE).await;
+            }
         }
     }
-}
 
-/// Stops tasks whatever they do.
-async fn stop(job: &Job, tasks: Vec<u64>) -> Result<(), ClientError> {
-    if tasks.is_empty() {
-        return Ok(());
+    /// Carries cancellations for as long as the job lives.
+    async fn cancel_on(&self) -> Result<(), ClientError> {
+        loop {
+            let taken = self.intake.take().await;
+            self.stop(taken.cancelled).await?;
+            if taken.is_cancelled {
+                self.cancel_from(self.intake.begun()).await?;
+            }
+        }
     }
-    job.cancel_tasks(tasks.into_iter().map(|index| index..index + 1), true).await
-}
 
-/// Cancels what waits from an index on.
-async fn cancel_from(job: &Job, first: u64) -> Result<(), ClientError> {
-    job.cancel_tasks(std::iter::once(first..u64::MAX), false).await
+    /// Cancels tasks, and stops those that run if they are to be stopped.
+    async fn stop(&self, tasks: Vec<u64>) -> Result<(), ClientError> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        self.job.cancel_tasks(tasks.into_iter().map(|index| index..index + 1), self.stops_running).await
+    }
+
+    /// Cancels what waits from an index on.
+    async fn cancel_from(&self, first: u64) -> Result<(), ClientError> {
+        self.job.cancel_tasks(std::iter::once(first..u64::MAX), false).await
+    }
 }
 
 async fn send(tasks: &mut TaskSender, parcel: Parcel, traffic: &Traffic) -> Result<(), ClientError> {
@@ -205,12 +213,14 @@ async fn send(tasks: &mut TaskSender, parcel: Parcel, traffic: &Traffic) -> Resu
 /// Delivers outcomes until there are no more; says why the job could not run, if it could not.
 async fn receive(
     mut outcomes: OutcomeStream,
+    intake: &Intake,
     traffic: &Traffic,
     news: &mpsc::Sender<News>,
 ) -> Result<String, ClientError> {
     while let Some(run) = outcomes.next().await? {
         let tasks = run.lengths.len() as u64 + run.cancelled;
         traffic.done.fetch_add(tasks, Ordering::Relaxed);
+        intake.note_outcomes(tasks);
         for futures in sort(run, traffic) {
             // Waits while futures are settled more slowly than tasks end.
             let _gone = news.send(futures).await;

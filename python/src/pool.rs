@@ -85,7 +85,7 @@ impl Pool {
 
     /// Opens a job.
     #[pyo3(signature = (*, setup, python, backend, directory, max_tasks_per_child, max_child_rss, timeout_ms, retries,
-                        crash_limit, preload))]
+                        crash_limit, preload, cancel_running))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn open(
         &self,
@@ -99,6 +99,7 @@ impl Pool {
         retries: u32,
         crash_limit: u32,
         preload: Vec<String>,
+        cancel_running: bool,
     ) -> PyResult<Job> {
         self.encoder.check_process()?;
         let setup = Bytes::copy_from_slice(setup.as_bytes());
@@ -122,7 +123,7 @@ impl Pool {
             ..JobSpec::default()
         };
         let (hooks, encoder) = (self.hooks.clone(), self.encoder.clone());
-        Ok(Job { intake: self.engine.open(spec), hooks, encoder })
+        Ok(Job { intake: self.engine.open(spec, cancel_running), hooks, encoder })
     }
 
     /// Ends the pool once its jobs have ended.
@@ -224,7 +225,12 @@ impl Job {
         Ok(Results::new(self.intake.clone(), self.hooks.clone(), self.encoder.clone(), is_ordered))
     }
 
-    /// A task is of no interest any more: it is stopped if it runs.
+    /// Whether a task counts as begun: it is one of the oldest without an outcome, as many as there are slots, or has ended.
+    fn has_begun(&self, index: u64) -> bool {
+        index < self.intake.begun()
+    }
+
+    /// A task is of no interest any more: it is stopped if it runs, unless the job is not to do that.
     fn cancel_task(&self, index: u64) {
         if !self.encoder.is_foreign() {
             self.intake.cancel_task(index);

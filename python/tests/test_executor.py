@@ -69,6 +69,27 @@ def test_cancel_stops_a_task_that_runs(pool, tmp_path):
     assert sum(pool.map(add, range(100))) == 5050, "the slots are free"
 
 
+def test_what_runs_is_told_from_what_waits(pool, tmp_path):
+    path = str(tmp_path / "go")
+    futures = [pool.submit(wait_for, path) for _ in range(4)]
+    assert [future.running() for future in futures] == [True, True, False, False]
+    open(path, "w").close()
+    concurrent.futures.wait(futures)
+    assert not any(future.running() for future in futures)
+    assert pool.submit(add, 1).result() == 2
+
+
+def test_cancel_leaves_what_runs_if_it_is_told_to(tmp_path):
+    path = str(tmp_path / "go")
+    with poolmap.Executor(1, cancel_running=False) as pool:
+        future, waiting, last = [pool.submit(wait_for, path) for _ in range(3)]
+        eventually(lambda: os.path.exists(f"{path}.begun"))
+        assert future.running() and not future.cancel() and not future.cancelled()
+        assert waiting.cancel() and waiting.cancelled()
+        open(path, "w").close()
+        assert future.result() == last.result() and not future.cancel()
+
+
 def test_a_cancelled_future_is_told_to_all_who_wait(pool, tmp_path):
     future = pool.submit(wait_for, str(tmp_path / "never"))
     future.cancel()
