@@ -30,7 +30,8 @@ class _Submitting:
 
         `timeout` is in seconds from this call on; TimeoutError is raised by the iterator. `chunksize` is accepted and not
         needed: tasks travel in batches by themselves. With a `buffersize` the iterables are read lazily, so many tuples
-        ahead of the results, and may be endless. `progress=True` shows a bar of tqdm's, or pass a function that wraps an
+        ahead of the results, and may be endless. Closing the iterator, or leaving it once it was asked for a result, cancels
+        what has not begun. `progress=True` shows a bar of tqdm's, or pass a function that wraps an
         iterator and takes `total=`. A task that failed raises its exception in its turn; the iterator can go on after it.
         """
         if chunksize < 1:

@@ -55,9 +55,18 @@ class _Results:
         self._run = run
         self._tuples = []
         self._next = 0
+        self._count = self._call = None
 
     def extend(self, tuples):
         self._tuples.extend(tuples)
+        if len(self._tuples) == self._count:
+            self._call()
+
+    def when_complete(self, count, call):
+        self._count, self._call = count, call
+
+    def close(self):
+        self._next = len(self._tuples)
 
     def set_timeout(self, seconds, exception):
         """A call that runs here cannot be stopped."""

@@ -1,8 +1,6 @@
 """`poolmap.Pool`: the methods of `multiprocessing.Pool`, on an executor."""
 
-import itertools
 import threading
-from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
 
 from ._executor import Executor
@@ -28,7 +26,9 @@ class Pool:
     def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
         """Runs `func(*args, **kwds)`; `callback` gets its value, or `error_callback` its exception, in another thread."""
         self._check_open()
-        return AsyncResult([self._executor.submit(func, *args, **kwds)], _only, callback, error_callback)
+        result = AsyncResult(callback, error_callback)
+        self._executor.submit(func, *args, **kwds).add_done_callback(result._take_future)
+        return result
 
     def map(self, func, iterable, chunksize=None):
         """The values of `func(item)`, in a list; raises the first exception."""
@@ -37,7 +37,7 @@ class Pool:
     def starmap(self, func, iterable, chunksize=None):
         """The values of `func(*tuple)`, in a list; raises the first exception."""
         self._check_open()
-        return list(self._results(func, iterable))
+        return _values_of(self._results(func, iterable))
 
     def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
         """As `map`, at once with a result to come; `callback` gets the list."""
@@ -46,9 +46,22 @@ class Pool:
     def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
         """As `starmap`, at once with a result to come; `callback` gets the list."""
         self._check_open()
-        submit = self._executor.submit
-        futures = [submit(func, *arguments) for arguments in iterable]
-        return AsyncResult(futures, list, callback, error_callback)
+        result = AsyncResult(callback, error_callback)
+        tuples = list(iterable)
+        if not tuples:
+            result._settle([], None)
+            return result
+        if len(tuples) == 1:  # Results of a list travel by themselves; those of single calls together.
+            self._executor.submit(func, *tuples[0]).add_done_callback(result._take_only)
+            return result
+        results, add = self._executor._track().results(func)
+        results.when_complete(len(tuples), lambda: result._take_results(results))
+        try:
+            add(tuples)
+        except Exception as error:  # One of them has no pickle, so the list will not be whole.
+            results.close()
+            result._settle(None, error)
+        return result
 
     def imap(self, func, iterable, chunksize=1):
         """An iterator over the values of `func(item)` in the order of the items. Its `next` takes a time-out in seconds."""
@@ -93,33 +106,40 @@ class Pool:
             raise ValueError("Pool not running")
 
 
-def _only(values):
-    (value,) = values
-    return value
+def _values_of(results):
+    """The values of all tasks, in a list, or the first exception once all have ended."""
+    values, first = [], None
+    while True:
+        left = len(results)
+        try:
+            values.extend(results)
+            break
+        except (Exception, SystemExit) as error:
+            first = first or error
+            if len(results) == left:  # Nothing will follow.
+                break
+    if first is not None:
+        raise first
+    return values
 
 
 class AsyncResult:
     """The result of tasks that may still run."""
 
-    def __init__(self, futures, gather, callback, error_callback):
-        self._futures = futures
-        self._gather = gather
+    def __init__(self, callback, error_callback):
         self._callback, self._error_callback = callback, error_callback
-        self._left = len(futures)
+        self._value = self._error = None
         self._lock = threading.Lock()
+        self._is_settled = False
         self._done = threading.Event()
-        for future in futures:
-            future.add_done_callback(self._one_is_done)
-        if not futures:
-            self._settle()
 
     def get(self, timeout=None):
         """The value, or the first exception; multiprocessing.TimeoutError if it is not there after so many seconds."""
         self.wait(timeout)
         if not self.ready():
             raise TimeoutError
-        if not self._is_successful:
-            raise self._value
+        if self._error is not None:
+            raise self._error
         return self._value
 
     def wait(self, timeout=None):
@@ -134,25 +154,36 @@ class AsyncResult:
         """Whether no task raised; ValueError if that is not known yet."""
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        return self._is_successful
+        return self._error is None
 
-    def _one_is_done(self, _future):
-        with self._lock:
-            self._left -= 1
-            is_last = self._left == 0
-        if is_last:
-            self._settle()
-
-    def _settle(self):
+    def _take_future(self, future):
         try:
-            self._value = self._gather([future.result() for future in self._futures])
-            self._is_successful, callback = True, self._callback
-        except (Exception, CancelledError) as error:
-            self._value, self._is_successful, callback = error, False, self._error_callback
-        self._futures = None
+            self._settle(future.result(), None)
+        except (Exception, SystemExit) as error:
+            self._settle(None, error)
+
+    def _take_only(self, future):
+        try:
+            self._settle([future.result()], None)
+        except (Exception, SystemExit) as error:
+            self._settle(None, error)
+
+    def _take_results(self, results):
+        try:
+            self._settle(_values_of(results), None)
+        except (Exception, SystemExit) as error:
+            self._settle(None, error)
+
+    def _settle(self, value, error):
+        with self._lock:
+            if self._is_settled:
+                return
+            self._is_settled = True
+            self._value, self._error = value, error
+        callback, what = (self._callback, value) if error is None else (self._error_callback, error)
         try:
             if callback is not None:
-                callback(self._value)
+                callback(what)
         finally:
             self._done.set()
 
@@ -172,3 +203,7 @@ class _Values:
         return next(self._results)
 
     __next__ = next
+
+    def close(self):
+        """Gives out no more: what has not begun never will."""
+        self._results.close()

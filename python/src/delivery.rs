@@ -19,6 +19,8 @@ pub(crate) enum News {
     Outcomes(Vec<Option<Py<PyAny>>>, OutcomeRun),
     /// These tasks will never run; says why, unless they were cancelled.
     Never(Vec<Option<Py<PyAny>>>, Option<String>),
+    /// All results of an iterator are there; what is to be called then.
+    Complete(Py<PyAny>),
 }
 
 /// What outcomes are turned into, as the Python half decides.
@@ -113,6 +115,7 @@ fn settle(py: Python<'_>, news: News, hooks: &Hooks) {
             .into_iter()
             .flatten()
             .try_for_each(|future| never(future.bind(py), reason.as_deref(), hooks)),
+        News::Complete(call) => call.call0(py).map(drop),
     };
     if let Err(error) = settled {
         error.write_unraisable(py, None);

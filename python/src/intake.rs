@@ -1,6 +1,7 @@
 //! Tasks on their way from Python threads to the engine: appended under a lock that is never held for long.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,14 @@ pub(crate) enum Sink {
     Futures(Vec<Option<Py<PyAny>>>),
     /// One iterator for all, in which the first task of the chunk has this place.
     Results { shared: Arc<Shared>, place: u64 },
+}
+
+/// Tasks that are of no interest any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) tasks: Range<u64>,
+    /// Also those that run; the others come to their end.
+    pub(crate) running: bool,
 }
 
 /// Consecutive tasks with one kind of sink.
@@ -61,8 +70,7 @@ struct State {
     function_count: u64,
     next_index: u64,
     refusal: Option<Refusal>,
-    /// Tasks whose futures were cancelled.
-    cancelled: Vec<u64>,
+    stops: Vec<Stop>,
     is_cancelled: bool,
     /// The engine knows that no task follows, and that what has not begun shall not.
     knows_closed: bool,
@@ -85,8 +93,7 @@ struct Open {
 pub(crate) struct Delivered {
     pub(crate) functions: Vec<Bytes>,
     pub(crate) parcels: VecDeque<Parcel>,
-    /// Tasks to be stopped.
-    pub(crate) cancelled: Vec<u64>,
+    pub(crate) stops: Vec<Stop>,
     /// What has not begun shall not; said once.
     pub(crate) is_cancelled: bool,
     /// No task follows; said once.
@@ -147,10 +154,10 @@ impl Intake {
         Ok(index)
     }
 
-    /// A task is of no interest any more.
-    pub(crate) fn cancel_task(&self, index: u64) {
+    /// Tasks are of no interest any more.
+    pub(crate) fn stop(&self, stops: impl IntoIterator<Item = Stop>) {
         let mut state = self.lock();
-        state.cancelled.push(index);
+        state.stops.extend(stops);
         self.wake(state);
     }
 
@@ -241,11 +248,11 @@ impl State {
             self.refusal.is_some() && !std::mem::replace(&mut self.knows_closed, self.refusal.is_some());
         let is_cancelled =
             self.is_cancelled && !std::mem::replace(&mut self.knows_cancelled, self.is_cancelled);
-        self.is_idle = self.full.is_empty() && self.cancelled.is_empty() && !is_closed && !is_cancelled;
+        self.is_idle = self.full.is_empty() && self.stops.is_empty() && !is_closed && !is_cancelled;
         (!self.is_idle).then(|| Delivered {
             functions: std::mem::take(&mut self.functions),
             parcels: std::mem::take(&mut self.full),
-            cancelled: std::mem::take(&mut self.cancelled),
+            stops: std::mem::take(&mut self.stops),
             is_cancelled,
             is_closed,
         })

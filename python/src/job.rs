@@ -9,7 +9,7 @@ use poolmap_client::{Client, ClientError, Job, JobSpec, OutcomeRun, OutcomeStrea
 use tokio::sync::{OnceCell, mpsc, watch};
 
 use crate::delivery::News;
-use crate::intake::{Delivered, Intake, Parcel, Refusal, Sink};
+use crate::intake::{Delivered, Intake, Parcel, Refusal, Sink, Stop};
 use crate::results::Piece;
 use crate::sinks::{Delivery, Sinks};
 
@@ -108,7 +108,11 @@ async fn never(sink: Sink, reason: Option<String>, news: &mpsc::Sender<News>) {
         Sink::Futures(futures) => {
             let _gone = news.send(News::Never(futures, reason)).await;
         }
-        Sink::Results { shared, .. } => shared.refuse(reason),
+        Sink::Results { shared, .. } => {
+            if let Some(done) = shared.refuse(reason) {
+                let _gone = news.send(News::Complete(done)).await;
+            }
+        }
     }
 }
 
@@ -137,13 +141,13 @@ struct Feeder<'a> {
 impl Feeder<'_> {
     /// Carries both until the intake is closed, and then cancellations alone.
     async fn feed(&self, mut tasks: TaskSender) -> Result<(), ClientError> {
-        let mut cancelled = Vec::new();
+        let mut stops = Vec::new();
         loop {
             let confirmed = tasks.confirmed();
             let taken = tokio::select! {
                 taken = self.intake.take() => taken,
                 error = tasks.fails() => return Err(error),
-                () = tasks.confirms_more_than(confirmed), if !cancelled.is_empty() => Delivered::default(),
+                () = tasks.confirms_more_than(confirmed), if !stops.is_empty() => Delivered::default(),
             };
             let begun = self.intake.begun();
             tasks.add_functions(taken.functions);
@@ -154,11 +158,9 @@ impl Feeder<'_> {
                     send(&mut tasks, parcel, self.traffic).await?;
                 }
             }
-            cancelled.extend(taken.cancelled);
-            let confirmed = tasks.confirmed();
-            let (known, unknown): (Vec<_>, Vec<_>) =
-                cancelled.into_iter().partition(|index| *index < confirmed);
-            cancelled = unknown;
+            stops.extend(taken.stops);
+            let known;
+            (known, stops) = split(stops, tasks.confirmed());
             self.stop(known).await?;
             if taken.is_cancelled {
                 self.cancel_from(begun).await?;
@@ -166,7 +168,7 @@ impl Feeder<'_> {
             if taken.is_closed {
                 tasks.finish().await?;
                 // Now all are known.
-                self.stop(cancelled).await?;
+                self.stop(stops).await?;
                 if taken.is_cancelled {
                     self.cancel_from(begun).await?;
                 }
@@ -182,25 +184,43 @@ impl Feeder<'_> {
     async fn cancel_on(&self) -> Result<(), ClientError> {
         loop {
             let taken = self.intake.take().await;
-            self.stop(taken.cancelled).await?;
+            self.stop(taken.stops).await?;
             if taken.is_cancelled {
                 self.cancel_from(self.intake.begun()).await?;
             }
         }
     }
 
-    /// Cancels tasks, and stops those that run if they are to be stopped.
-    async fn stop(&self, tasks: Vec<u64>) -> Result<(), ClientError> {
-        if tasks.is_empty() {
-            return Ok(());
+    /// Cancels tasks, and stops those that run where that is wanted.
+    async fn stop(&self, stops: Vec<Stop>) -> Result<(), ClientError> {
+        for running in [false, true] {
+            let alike = stops.iter().filter(|stop| (stop.running && self.stops_running) == running);
+            let tasks: Vec<_> = alike.map(|stop| stop.tasks.clone()).collect();
+            if !tasks.is_empty() {
+                self.job.cancel_tasks(tasks, running).await?;
+            }
         }
-        self.job.cancel_tasks(tasks.into_iter().map(|index| index..index + 1), self.stops_running).await
+        Ok(())
     }
 
     /// Cancels what waits from an index on.
     async fn cancel_from(&self, first: u64) -> Result<(), ClientError> {
         self.job.cancel_tasks(std::iter::once(first..u64::MAX), false).await
     }
+}
+
+/// Those below an index, and those from it on.
+fn split(stops: Vec<Stop>, index: u64) -> (Vec<Stop>, Vec<Stop>) {
+    let (mut below, mut above) = (Vec::new(), Vec::new());
+    for Stop { tasks, running } in stops {
+        let middle = index.clamp(tasks.start, tasks.end);
+        for (part, side) in [(tasks.start..middle, &mut below), (middle..tasks.end, &mut above)] {
+            if !part.is_empty() {
+                side.push(Stop { tasks: part, running });
+            }
+        }
+    }
+    (below, above)
 }
 
 async fn send(tasks: &mut TaskSender, parcel: Parcel, traffic: &Traffic) -> Result<(), ClientError> {
@@ -221,20 +241,22 @@ async fn receive(
         let tasks = run.lengths.len() as u64 + run.cancelled;
         traffic.done.fetch_add(tasks, Ordering::Relaxed);
         intake.note_outcomes(tasks);
-        for futures in sort(run, traffic) {
+        for told in sort(run, traffic) {
             // Waits while futures are settled more slowly than tasks end.
-            let _gone = news.send(futures).await;
+            let _gone = news.send(told).await;
         }
     }
     Ok(outcomes.end().map_or_else(String::new, |end| end.error.clone()))
 }
 
-/// Hands a run to the iterators that wait for it, and returns what is for futures.
+/// Hands a run to the iterators that wait for it, and returns what is for others.
 fn sort(run: OutcomeRun, traffic: &Traffic) -> Vec<News> {
-    let mut for_futures = Vec::new();
+    let mut told = Vec::new();
     lock(&traffic.sinks).take(run, |delivery| match delivery {
-        Delivery::Futures(futures, run) => for_futures.push(News::Outcomes(futures, run)),
-        Delivery::Results(shared, place, run) => shared.push(place, Piece::new(run)),
+        Delivery::Futures(futures, run) => told.push(News::Outcomes(futures, run)),
+        Delivery::Results(shared, place, run) => {
+            told.extend(shared.push(place, Piece::new(run)).map(News::Complete));
+        }
     });
-    for_futures
+    told
 }

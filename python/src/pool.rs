@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::delivery::{self, Hooks, QUEUE};
 use crate::encoder::{Encoder, check_size};
 use crate::engine::{Engine, Site, StartError};
-use crate::intake::Intake;
+use crate::intake::{Intake, Stop};
 use crate::results::Results;
 
 /// A worker that is silent for so long is lost: it is on this machine, so it is stopped or stuck.
@@ -233,7 +233,7 @@ impl Job {
     /// A task is of no interest any more: it is stopped if it runs, unless the job is not to do that.
     fn cancel_task(&self, index: u64) {
         if !self.encoder.is_foreign() {
-            self.intake.cancel_task(index);
+            self.intake.stop([Stop { tasks: index..index + 1, running: true }]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Results of a map: outcomes gathered by the engine, unpickled by the thread that iterates over them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 
 use crate::delivery::{Hooks, Outcome};
 use crate::encoder::Encoder;
-use crate::intake::Intake;
+use crate::intake::{Intake, Stop};
 
 /// While a thread waits, it looks so often whether a signal came.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
@@ -77,6 +78,8 @@ struct State {
     pieces: BTreeMap<u64, Piece>,
     /// No outcome follows.
     refused: Option<Refused>,
+    /// How many outcomes are still to come, and what is called then.
+    awaited: Option<(u64, Py<PyAny>)>,
 }
 
 impl Shared {
@@ -84,14 +87,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, place: u64, piece: Piece) {
-        self.lock().pieces.insert(place, piece);
+    /// Adds outcomes; returns what is to be called if they are the last.
+    pub(crate) fn push(&self, place: u64, piece: Piece) -> Option<Py<PyAny>> {
+        let mut state = self.lock();
+        let tasks = piece.tasks() as u64;
+        state.pieces.insert(place, piece);
         self.changed.notify_one();
+        let (left, _) = state.awaited.as_mut()?;
+        *left = left.saturating_sub(tasks);
+        let is_complete = *left == 0;
+        state.awaited.take_if(|_| is_complete).map(|(_, call)| call)
     }
 
-    pub(crate) fn refuse(&self, reason: Option<String>) {
-        self.lock().refused.get_or_insert(Refused(reason));
+    /// Says that no outcome follows; returns what is to be called then.
+    pub(crate) fn refuse(&self, reason: Option<String>) -> Option<Py<PyAny>> {
+        let mut state = self.lock();
+        state.refused.get_or_insert(Refused(reason));
         self.changed.notify_one();
+        state.awaited.take().map(|(_, call)| call)
     }
 
     /// Takes the piece at `place`, or any if there is no such wish. Waits for it for a moment.
@@ -133,6 +146,10 @@ pub(crate) struct Results {
     added: u64,
     given: u64,
     current: Option<Piece>,
+    /// Indexes of the tasks without a result, and perhaps of some more.
+    tasks: VecDeque<Range<u64>>,
+    /// Somebody has asked for a result: what is then left unasked for is of no interest.
+    is_begun: bool,
     /// How long is waited for the next result, and what is raised then.
     timeout: Option<(Instant, Py<PyAny>)>,
 }
@@ -145,7 +162,9 @@ impl Results {
         is_ordered: bool,
     ) -> Self {
         let shared = Arc::default();
-        Self { intake, hooks, encoder, shared, is_ordered, added: 0, given: 0, current: None, timeout: None }
+        let (tasks, timeout) = (VecDeque::new(), None);
+        let (added, given, current, is_begun) = (0, 0, None, false);
+        Self { intake, hooks, encoder, shared, is_ordered, added, given, current, tasks, is_begun, timeout }
     }
 }
 
@@ -162,8 +181,12 @@ impl Results {
         for arguments in tuples.try_iter()? {
             let payload = self.encoder.encode(py, function, number, &arguments?, None)?;
             let added = self.intake.add_result(payload.as_bytes(), &self.shared, self.added);
-            added.map_err(|refusal| self.encoder.refused(py, refusal))?;
+            let index = added.map_err(|refusal| self.encoder.refused(py, refusal))?;
             self.added += 1;
+            match self.tasks.back_mut() {
+                Some(last) if last.end == index => last.end += 1,
+                _ => self.tasks.push_back(index..index + 1),
+            }
             if self.added.is_multiple_of(TURN_TASKS) {
                 py.detach(|| ());
                 py.check_signals()?;
@@ -179,6 +202,17 @@ impl Results {
         self.timeout = deadline.map(|deadline| (deadline, exception));
     }
 
+    /// Has `call` called, in another thread, once so many results are there or none follows. To be said before they are added.
+    fn when_complete(&self, count: u64, call: Py<PyAny>) {
+        self.shared.lock().awaited = Some((count, call));
+    }
+
+    /// Gives out no more: what has not begun never will.
+    fn close(&mut self) {
+        self.is_begun = true;
+        self.stop();
+    }
+
     /// Results that were not given out yet.
     fn __len__(&self) -> usize {
         (self.added - self.given) as usize
@@ -189,6 +223,7 @@ impl Results {
     }
 
     fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.is_begun = true;
         if self.given == self.added {
             return Ok(None);
         }
@@ -196,8 +231,9 @@ impl Results {
             if let Some(piece) = &mut self.current
                 && let Some(outcome) = piece.next()
             {
-                self.given += 1;
-                return match self.hooks.outcome(py, piece, &outcome)? {
+                let outcome = self.hooks.outcome(py, piece, &outcome);
+                self.count();
+                return match outcome? {
                     Ok(value) => Ok(Some(value.unbind())),
                     Err(error) => Err(PyErr::from_value(error)),
                 };
@@ -207,7 +243,43 @@ impl Results {
     }
 }
 
+impl Drop for Results {
+    fn drop(&mut self) {
+        if self.is_begun && !self.encoder.is_foreign() {
+            self.stop();
+        }
+    }
+}
+
 impl Results {
+    /// One more result is given out.
+    fn count(&mut self) {
+        self.given += 1;
+        // In the order of completion nobody knows whose it is.
+        if self.is_ordered
+            && let Some(oldest) = self.tasks.front_mut()
+        {
+            oldest.start += 1;
+            if oldest.is_empty() {
+                self.tasks.pop_front();
+            }
+        }
+    }
+
+    /// What has no result yet, nobody waits for.
+    fn stop(&mut self) {
+        let (tasks, begun) = (std::mem::take(&mut self.tasks), self.intake.begun());
+        if self.given < self.added {
+            // What lies with a worker and has not begun looks to the coordinator like what runs.
+            self.intake.stop(tasks.into_iter().flat_map(|tasks| {
+                let middle = begun.clamp(tasks.start, tasks.end);
+                [(tasks.start..middle, false), (middle..tasks.end, true)]
+                    .map(|(tasks, running)| Stop { tasks, running })
+            }));
+        }
+        self.given = self.added;
+    }
+
     fn next_piece(&self, py: Python<'_>) -> PyResult<Piece> {
         let place = self.is_ordered.then_some(self.given);
         loop {

@@ -40,6 +40,30 @@ def test_map_reads_an_endless_input_as_far_as_its_buffer(pool):
     assert next(read) < 20
 
 
+@pytest.mark.parametrize("end", ["close", "drop", "buffer"])
+def test_a_map_that_is_left_half_way_runs_no_further(tmp_path, end):
+    with poolmap.Executor(1) as pool:
+        gates = [str(tmp_path / str(number)) for number in range(100)]
+        open(gates[0], "w").close()
+        results = pool.map(wait_for, gates, buffersize=10 if end == "buffer" else None)
+        next(results)
+        eventually(lambda: os.path.exists(f"{gates[1]}.begun"))
+        if end == "close":
+            results.close()
+            assert list(results) == []
+        del results
+        open(gates[1], "w").close()
+        assert pool.submit(add, 1).result() == 2
+    begun = [gate for gate in gates if os.path.exists(f"{gate}.begun")]
+    assert len(begun) < 20, "what had not begun did not"
+
+
+def test_a_map_that_nobody_reads_runs_all_the_same(tmp_path):
+    with poolmap.Executor(2) as pool:
+        pool.map(lambda name: open(name, "w").close(), [str(tmp_path / str(number)) for number in range(50)])
+    assert len(os.listdir(tmp_path)) == 50
+
+
 def test_map_shows_progress_by_what_it_is_given(pool):
     totals = []
 

@@ -58,6 +58,41 @@ def test_exceptions_are_raised_by_whoever_asks_for_values(pool):
     assert not result.successful()
 
 
+def test_a_list_is_whole_or_has_the_first_exception_once_all_have_ended(pool, tmp_path):
+    failed = []
+    result = pool.map_async(int, ["1", "x", "3", "y"], callback=failed.append, error_callback=failed.append)
+    result.wait(20)
+    assert [str(error) for error in failed] == ["invalid literal for int() with base 10: 'x'"]
+    touched = [str(tmp_path / str(number)) for number in range(10)]
+    with pytest.raises(TypeError):
+        pool.map(lambda path: open(path, "w").close(), [None, *touched])
+    assert len(os.listdir(tmp_path)) == 10
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match="of type _thread.lock"):
+        pool.map_async(add, [1, lock, 3]).get(20)
+    assert pool.map_async(add, range(1000)).get(20) == list(range(1, 1001))
+
+
+def test_results_to_come_of_a_pool_that_ends_are_told(tmp_path):
+    with poolmap.Pool(1) as pool:
+        result = pool.map_async(wait_for, [str(tmp_path / "never")] * 3)
+    with pytest.raises(poolmap.PoolBroken):
+        result.get(20)
+
+
+def test_imap_left_half_way_runs_no_further(tmp_path):
+    with poolmap.Pool(1) as pool:
+        gates = [str(tmp_path / str(number)) for number in range(100)]
+        open(gates[0], "w").close()
+        values = pool.imap_unordered(wait_for, gates)
+        next(values)
+        eventually(lambda: os.path.exists(f"{gates[1]}.begun"))
+        values.close()
+        open(gates[1], "w").close()
+        assert pool.apply(add, (1,)) == 2
+        assert not os.path.exists(f"{gates[50]}.begun")
+
+
 def test_imap_waits_for_so_long_and_goes_on(pool, tmp_path):
     path = str(tmp_path / "go")
     values = pool.imap(wait_for, [path])
