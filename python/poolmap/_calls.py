@@ -21,18 +21,27 @@ _WITH_KEYWORDS = 1
 
 _MAIN = b"__main__"
 _MISSING = object()
+# What a job's list of functions may hold; children and the coordinator keep it for as long as the job lives.
+_FUNCTIONS_MAX = 10_000
+_FUNCTIONS_BYTES_MAX = 64 << 20
 # Stands for all that may change unseen.
 _UNKNOWN = ({}, "", _MISSING)
 _UNCHANGING = (int, float, complex, bool, str, bytes, type(None), ModuleType, type, BuiltinFunctionType)
 
 
 class Calls:
-    """The functions of one job, by identity."""
+    """The functions of one job, by identity. `retire` is called when there are so many that another job should take its place."""
 
-    def __init__(self, job):
+    def __init__(self, job, retire):
         self._job = job
+        self._retire = retire
         self._entries = {}
         self._numbers = {}
+        self._bytes = 0
+
+    def is_full(self):
+        """Whether the job's list of functions is so long that another job should take its place."""
+        return len(self._numbers) >= _FUNCTIONS_MAX or self._bytes >= _FUNCTIONS_BYTES_MAX
 
     def number(self, function):
         """The number of a function in the job's list, or None if it must travel with its task.
@@ -81,6 +90,9 @@ class Calls:
         number = self._numbers.get(pickled)
         if number is None:
             number = self._numbers[pickled] = self._job.add_function(pickled)
+            self._bytes += len(pickled)
+            if self.is_full():
+                self._retire()
         return number
 
 

@@ -1,10 +1,12 @@
 """`poolmap.Executor`: a `concurrent.futures.Executor` whose tasks run in poolmap's pool."""
 
 import concurrent.futures
+import functools
 import itertools
 import os
 import sys
 import threading
+import weakref
 
 from . import _calls, _errors, _exit
 from ._cluster import Cluster
@@ -123,6 +125,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         )
         self._lock = threading.Lock()
         self._tracks = {}
+        self._retired = weakref.WeakSet()
         self._default_track = None
         self._pool = None
         self._ended = None
@@ -143,7 +146,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         """
         with self._lock:
             self._is_shut_down = True
-            tracks = list(self._tracks.values())
+            tracks = [*self._tracks.values(), *self._retired]
         if os.getpid() != self._process:
             return  # The pool belongs to the process that this one was forked from.
         for track in tracks:
@@ -197,7 +200,7 @@ class Executor(_Submitting, concurrent.futures.Executor):
         is_here = self._cluster is None
         setup = _calls.dumps_setup(self._initializer, self._initargs, is_here)
         job = self._pool.open(setup=setup, cancel_running=self._cancels_running, **options.of_job(is_here))
-        return Track(job, self._cancels_running)
+        return Track(job, self._cancels_running, functools.partial(_retire, weakref.ref(self), options))
 
     def _start(self):
         ended = threading.Event()
@@ -205,13 +208,13 @@ class Executor(_Submitting, concurrent.futures.Executor):
         self._ended = ended
 
         def close(at_once):
-            for track in list(tracks.values()):
+            for track in [*tracks.values(), *retired]:
                 track.close()
             if at_once:
                 pool.abandon("the program was interrupted")
             pool.close()
 
-        tracks = self._tracks
+        tracks, retired = self._tracks, self._retired
         _exit.keep(ended, close)
 
     def _here(self, hooks):
@@ -220,6 +223,18 @@ class Executor(_Submitting, concurrent.futures.Executor):
         if not sys.executable:
             raise RuntimeError("sys.executable is empty, so no interpreter for the tasks can be started")
         return _native.Pool.local(_program.path(), self._max_workers, hooks)
+
+
+def _retire(executor, options, track):
+    """Has the next calls with these options go to another job."""
+    executor = executor()
+    if executor is None:
+        return
+    with executor._lock:
+        if executor._tracks.get(options) is track and not executor._is_shut_down:
+            executor._retired.add(executor._tracks.pop(options))
+            if executor._default_track is track:
+                executor._default_track = None
 
 
 class _WithOptions(_Submitting):

@@ -1,4 +1,9 @@
-"""A track: the tasks of an executor that share one set of options. To the pool it is one job that stays open."""
+"""A track: the tasks of an executor that share one set of options. To the pool it is one job that stays open.
+
+A track that its executor has retired goes on for those who hold it, and ends when nobody does.
+"""
+
+import functools
 
 from ._calls import Calls
 from ._future import Future
@@ -7,10 +12,10 @@ from ._future import Future
 class Track:
     """Appends calls to a job."""
 
-    def __init__(self, job, cancels_running):
+    def __init__(self, job, cancels_running, retire):
         self._job = job
         self.cancels_running = cancels_running
-        self._calls = Calls(job)
+        self._calls = Calls(job, lambda: retire(self))
 
     def submit(self, function, arguments, keywords):
         """Appends a call and returns its future."""
@@ -32,7 +37,11 @@ class Track:
         """An iterator over results of calls, and a function that adds calls with these tuples of arguments to it."""
         number = self._calls.number_at_once(function)
         results = self._job.results(is_ordered)
-        return results, lambda tuples: results.extend(function, number, tuples)
+        return results, functools.partial(self._extend, results, function, number)
+
+    def _extend(self, results, function, number, tuples):
+        # A method, so that who may still add calls holds the track.
+        results.extend(function, number, tuples)
 
     def has_begun(self, index):
         """Whether a task counts as begun."""

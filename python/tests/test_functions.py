@@ -1,6 +1,8 @@
 """Which functions and values travel, and what is said of those that cannot."""
 
 import functools
+import gc
+import itertools
 import pickle
 import threading
 
@@ -35,6 +37,24 @@ with poolmap.Executor(1) as pool:
 """
     )
     assert printed.split() == ["20", "20", "20", "30", "31"]
+
+
+def test_a_program_that_never_stops_making_functions_does_not_grow_its_list_of_them_for_ever(pool, monkeypatch):
+    monkeypatch.setattr("poolmap._calls._FUNCTIONS_MAX", 10)
+
+    def made(number):
+        return lambda x: x + number
+
+    endless = pool.map(made(0), itertools.count(), buffersize=2)
+    jobs = set()
+    for number in range(100):
+        assert list(pool.map(made(number), [1])) == [number + 1]
+        jobs.add(id(pool._default_track))
+        assert next(endless) == number, "who holds a list that was left goes on"
+    assert len(pool._tracks) <= 1 and len(jobs) > 1
+    del endless
+    gc.collect()
+    assert len(pool._retired) <= 1
 
 
 def test_the_main_module_needs_no_guard_and_its_classes_come_back_as_themselves():
