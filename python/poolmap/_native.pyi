@@ -1,6 +1,9 @@
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, final
 
+__all__ = ["Job", "Pool", "Results", "forked", "pool_size"]
+
+@final
 class Pool:
     @staticmethod
     def local(program: str, slots: int, hooks: object) -> Pool: ...
@@ -26,6 +29,7 @@ class Pool:
     def close(self) -> None: ...
     def abandon(self, reason: str) -> None: ...
 
+@final
 class Job:
     def add_function(self, pickled: bytes) -> int: ...
     def submit(
@@ -37,6 +41,7 @@ class Job:
     def cancel_task(self, index: int) -> None: ...
     def close(self, cancel: bool) -> None: ...
 
+@final
 class Results(Iterator[Any]):
     def extend(self, function: object, number: int, tuples: Iterable[tuple[Any, ...]]) -> int: ...
     def when_complete(self, count: int, call: object) -> None: ...

@@ -202,7 +202,8 @@ class _Values:
         self._results.set_timeout(timeout, TimeoutError)
         return next(self._results)
 
-    __next__ = next
+    def __next__(self):
+        return self.next()
 
     def close(self):
         """Gives out no more: what has not begun never will."""

@@ -9,6 +9,7 @@ import pytest
 from conftest import needed
 
 TYPING = Path(__file__).parent / "typing"
+STUBS = sorted((Path(__file__).parent.parent / "poolmap").glob("*.pyi"))
 
 
 def said(*words):
@@ -21,11 +22,17 @@ def refused_lines():
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("words", [("mypy", "--strict"), ("pyright",)])
-def test_type_checkers_understand_the_package(words):
+@pytest.mark.parametrize(
+    ("words", "good"),
+    [
+        (("mypy", "--strict"), ["uses.py", *map(str, STUBS)]),
+        (("pyright", "--pythonpath", sys.executable), ["--project", "."]),
+    ],
+)
+def test_type_checkers_understand_the_package_and_the_stubs(words, good):
     needed(words[0])
-    good = said(*words, "uses.py")
-    assert good.returncode == 0, good.stdout
+    understood = said(*words, *good)
+    assert understood.returncode == 0, understood.stdout
     bad = said(*words, "misuses.py")
     found = {int(number) for number in re.findall(r"misuses\.py:(\d+)(?::\d+)?\D*? error", bad.stdout)}
     assert found == refused_lines(), bad.stdout
@@ -34,7 +41,6 @@ def test_type_checkers_understand_the_package(words):
 @pytest.mark.timeout(300)
 def test_the_stubs_say_what_the_code_has():
     needed("mypy")
-    names = ["_executor", "_pool", "_asyncio", "_run_jobs", "_sizing", "_errors", "_died", "_future"]
-    options = ("--ignore-missing-stub", "--allowlist", "allowlist.txt")
-    compared = said("mypy.stubtest", *options, *(f"poolmap.{name}" for name in names))
+    names = [stub.stem for stub in STUBS if stub.stem != "__init__"]
+    compared = said("mypy.stubtest", *(f"poolmap.{name}" for name in names))
     assert compared.returncode == 0, compared.stdout

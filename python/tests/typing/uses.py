@@ -27,6 +27,9 @@ with poolmap.Pool(2, maxtasksperchild=10) as processes:
 size: int = poolmap.pool_size(divisor=1.5, platform_limit="strict")
 results: list[str] = poolmap.run_jobs([do_work], [(1, 2, 3)], workers=1, order="submitted")
 poolmap.joblib.register()
+with poolmap.Executor(cluster="client.access", ship=["model.bin"], cancel_running=False) as elsewhere:
+    text = elsewhere.submit(do_work, 1, 2, 3).result()
+results = poolmap.run_jobs([do_work], [(1, 2, 3)], cluster=True)
 
 try:
     pass
