@@ -4,6 +4,7 @@
 //! Payloads and values are [`bytes::Bytes`]: decoding a message does not copy them.
 
 pub mod access;
+mod failure;
 pub mod files;
 pub mod transport;
 pub mod window;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poolmap_client::{FailureKind, OutcomeRun};
+use poolmap_client::OutcomeRun;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tokio::sync::mpsc;
@@ -51,7 +51,7 @@ impl Hooks {
             }
             Outcome::Failure(place) => {
                 let failure = piece.run.failures.get(*place).cloned().unwrap_or_default();
-                let kind = kind_name(failure.kind());
+                let kind = failure.kind().word();
                 let pickled = PyBytes::new(py, &failure.exception);
                 let words = (kind, failure.r#type, failure.message, failure.traceback, pickled);
                 Ok(Err(self.failure.bind(py).call1(words)?))
@@ -74,18 +74,6 @@ pub(crate) enum Outcome {
     /// Which of the failures it is.
     Failure(usize),
     Cancelled,
-}
-
-fn kind_name(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Unspecified | FailureKind::Exception => "exception",
-        FailureKind::Exit => "exit",
-        FailureKind::Crashed => "crashed",
-        FailureKind::OutOfMemory => "out_of_memory",
-        FailureKind::Timeout => "timeout",
-        FailureKind::Cancelled => "cancelled",
-        FailureKind::Lost => "lost",
-    }
 }
 
 /// Settles futures until the engine has ended, then says so by calling `ended`.

@@ -5,8 +5,6 @@ use std::fmt;
 
 use poolmap_proto::v1::{FailureKind, OutcomeRun};
 
-use super::outcome::kind_word;
-
 /// How many tasks ended, and how. Shown as one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -46,7 +44,7 @@ impl fmt::Display for Counts {
         write!(formatter, "{} {noun}, {} failed", self.done, self.failed())?;
         for (place, (&kind, count)) in self.by_kind.iter().enumerate() {
             let lead = if place == 0 { " (" } else { ", " };
-            write!(formatter, "{lead}{count} {}", kind_word(kind).replace('_', " "))?;
+            write!(formatter, "{lead}{count} {}", kind.word().replace('_', " "))?;
         }
         formatter.write_str(if self.by_kind.is_empty() { "" } else { ")" })
     }

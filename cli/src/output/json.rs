@@ -5,7 +5,7 @@ use std::io::Write as _;
 use poolmap_proto::v1::{Detail, Failure};
 
 use super::Subject;
-use super::outcome::{Outcome, kind_word};
+use super::outcome::Outcome;
 
 /// Appends the line of one outcome; `worker` is given if details are to be told.
 pub(super) fn append(outcome: Outcome<'_>, subject: Subject, worker: Option<&str>, out: &mut Vec<u8>) {
@@ -33,7 +33,7 @@ pub(super) fn append(outcome: Outcome<'_>, subject: Subject, worker: Option<&str
 
 fn append_failure(failure: &Failure, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"error\":{\"kind\":\"");
-    out.extend_from_slice(kind_word(failure.kind()).as_bytes());
+    out.extend_from_slice(failure.kind().word().as_bytes());
     out.push(b'"');
     if !failure.r#type.is_empty() {
         append_text(",\"type\":", &failure.r#type, out);

@@ -1,6 +1,6 @@
 //! A run of outcomes, looked at task by task.
 
-use poolmap_proto::v1::{Detail, Failure, FailureKind, OutcomeRun};
+use poolmap_proto::v1::{Detail, Failure, OutcomeRun};
 
 use super::error::OutputError;
 
@@ -45,18 +45,4 @@ pub(super) fn outcomes(run: &OutcomeRun) -> impl Iterator<Item = Outcome<'_>> {
         let failure = failures.next_if(|failure| failure.offset == offset);
         Outcome { index: run.first_index + u64::from(offset), value, failure, detail: details.next() }
     })
-}
-
-/// The kind of a failure, as results name it.
-pub(super) fn kind_word(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Unspecified => "unknown",
-        FailureKind::Exception => "exception",
-        FailureKind::Exit => "exit",
-        FailureKind::Crashed => "crashed",
-        FailureKind::OutOfMemory => "out_of_memory",
-        FailureKind::Timeout => "timeout",
-        FailureKind::Cancelled => "cancelled",
-        FailureKind::Lost => "lost",
-    }
 }

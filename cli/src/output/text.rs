@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use poolmap_proto::v1::{Failure, FailureKind};
 
-use super::outcome::{Outcome, kind_word};
+use super::outcome::Outcome;
 use super::pages::{Pages, Stream};
 use super::tags::Tags;
 
@@ -60,7 +60,7 @@ fn append_lines(tag: Option<&[u8]>, bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends a failure for people: one line, and below it, indented, further lines of the message and the traceback.
 fn append_failure(index: u64, failure: &Failure, out: &mut Vec<u8>) {
     let what = match (failure.r#type.as_str(), failure.message.trim_end()) {
-        ("", "") => kind_word(failure.kind()).replace('_', " "),
+        ("", "") => failure.kind().word().replace('_', " "),
         ("", message) => message.to_owned(),
         (name, "") => name.to_owned(),
         (name, message) if message.contains(name) => message.to_owned(),
