@@ -66,6 +66,38 @@ with poolmap.Executor(cluster=sys.argv[1]) as pool:
     assert printed == "Pokemon#245 Pokemon#250 Pokemon#380 Pokemon#381\nTrue\n"
 
 
+def test_the_same_program_runs_on_this_machine_and_on_a_cluster_that_one_file_describes(tmp_path):
+    example = os.path.join(os.path.dirname(TASKS), "..", "..", "examples", "cluster-local.toml")
+    with socket.socket() as free, open(example) as file:
+        free.bind(("127.0.0.1", 0))
+        listen = f'[coordinator]\nlisten = "127.0.0.1:{free.getsockname()[1]}"\n'
+        # The tasks' Python is the program's.
+        workers = file.read().replace("[[workers]]", f'[[workers]]\npython = "{sys.executable}"')
+    (tmp_path / "cluster.toml").write_text(listen + workers)
+    program = """
+import concurrent.futures, poolmap
+def do_work(a, b, c):
+    return f"Pokemon#{a}{b}{c}"
+with poolmap.Executor(%s) as pool:
+    for f in concurrent.futures.as_completed([pool.submit(do_work, *t) for t in [(2,4,5), (2,5,0), (3,8,0), (3,8,1)]]):
+        print(f.result())
+"""
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    environment.pop("POOLMAP_ACCESS", None)
+
+    def cluster(word):
+        words = [poolmap._program.path(), "cluster", word, "cluster.toml"]
+        subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=50)
+
+    cluster("up")
+    try:
+        for place in ("", "cluster=True"):
+            printed = run_script(program % place, env=environment).split()
+            assert sorted(printed) == ["Pokemon#245", "Pokemon#250", "Pokemon#380", "Pokemon#381"]
+    finally:
+        cluster("down")
+
+
 def test_the_usual_access_file_is_that_of_the_environment(cluster, monkeypatch):
     monkeypatch.setenv("POOLMAP_ACCESS", cluster.access)
     assert poolmap.run_jobs([len, abs], [("abc",), (-1,)], order="submitted", cluster=True) == [3, 1]
