@@ -131,7 +131,7 @@ def test_an_address_in_the_clear_is_one_of_this_machine(tmp_path):
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as coordinator:
         try:
             assert coordinator.stdout.readline()
-            with subprocess.Popen([program, "worker", "--connect", url, "--insecure"]) as worker:
+            with subprocess.Popen([program, "worker", "--connect", url, "--insecure", "--python", sys.executable]) as worker:
                 try:
                     with poolmap.Executor(cluster=url) as pool:
                         assert pool.submit(abs, -3).result() == 3
@@ -157,7 +157,7 @@ def test_a_module_that_a_host_lacks_is_named_with_the_host_and_the_way_out(clust
 
 def test_a_host_needs_nothing_but_python(tmp_path):
     with Cluster(str(tmp_path)) as cluster:
-        cluster.add_worker(python=sys._base_executable)
+        cluster.add_worker(python=os.path.realpath(sys.executable))
         with poolmap.Executor(cluster=cluster.access) as pool:
             text = "doubled"
             assert pool.submit(lambda: (lambda: text)()).result() == "doubled"
