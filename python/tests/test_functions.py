@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from conftest import needed, run_script
-from tasks import add, fail, fail_unreadably, fail_without_pickle
+from tasks import CountedLoads, add, fail, fail_unreadably, fail_without_pickle
 
 import poolmap
 
@@ -37,6 +37,18 @@ with poolmap.Executor(1) as pool:
 """
     )
     assert printed.split() == ["20", "20", "20", "30", "31"]
+
+
+def test_a_function_and_what_it_closes_over_travel_once_to_each_child():
+    counted = CountedLoads()
+    with poolmap.Executor(1) as pool:
+        loads = [pool.submit(lambda: counted.loads()).result() for _ in range(3)]
+        assert len(loads) == 3
+
+        def again(_):
+            return counted.loads()
+
+        assert set(pool.map(again, range(500))) == {max(loads) + 1}, "however many tasks name it"
 
 
 def test_a_program_that_never_stops_making_functions_does_not_grow_its_list_of_them_for_ever(pool, monkeypatch):
