@@ -30,7 +30,7 @@ _UNCHANGING = (int, float, complex, bool, str, bytes, type(None), ModuleType, ty
 
 
 class Calls:
-    """The functions of one job, by identity. `retire` is called when there are so many that another job should take its place."""
+    """The functions of one job, by identity. `retire(self)` is called when there are so many that another job should take its place."""
 
     def __init__(self, job, retire):
         self._job = job
@@ -92,7 +92,7 @@ class Calls:
             number = self._numbers[pickled] = self._job.add_function(pickled)
             self._bytes += len(pickled)
             if self.is_full():
-                self._retire()
+                self._retire(self)
         return number
 
 

@@ -225,13 +225,14 @@ class Executor(_Submitting, concurrent.futures.Executor):
         return _native.Pool.local(_program.path(), self._max_workers, hooks)
 
 
-def _retire(executor, options, track):
-    """Has the next calls with these options go to another job."""
+def _retire(executor, options, calls):
+    """Has the next calls with these options go to another job than these."""
     executor = executor()
     if executor is None:
         return
     with executor._lock:
-        if executor._tracks.get(options) is track and not executor._is_shut_down:
+        track = executor._tracks.get(options)
+        if track is not None and track.calls is calls and not executor._is_shut_down:
             executor._retired.add(executor._tracks.pop(options))
             if executor._default_track is track:
                 executor._default_track = None

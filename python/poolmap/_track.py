@@ -15,14 +15,14 @@ class Track:
     def __init__(self, job, cancels_running, retire):
         self._job = job
         self.cancels_running = cancels_running
-        self._calls = Calls(job, lambda: retire(self))
+        self.calls = Calls(job, retire)
 
     def submit(self, function, arguments, keywords):
         """Appends a call and returns its future."""
         future = Future()
         try:
-            number = self._calls.number(function)
-            payload = self._calls.carried(function, arguments, keywords) if number is None else None
+            number = self.calls.number(function)
+            payload = self.calls.carried(function, arguments, keywords) if number is None else None
         except Exception as error:  # It has no pickle, which is this task's own failure.
             future.set_exception(error)
             return future
@@ -35,7 +35,7 @@ class Track:
 
     def results(self, function, is_ordered=True):
         """An iterator over results of calls, and a function that adds calls with these tuples of arguments to it."""
-        number = self._calls.number_at_once(function)
+        number = self.calls.number_at_once(function)
         results = self._job.results(is_ordered)
         return results, functools.partial(self._extend, results, function, number)
 

@@ -118,7 +118,8 @@ def test_pools_coroutines_and_joblib_take_a_cluster(cluster):
         parallel = joblib.Parallel()
         assert parallel(joblib.delayed(add)(number) for number in range(20)) == list(range(1, 21))
         assert parallel._effective_n_jobs() == 2
-    poolmap.joblib._executors.clear()
+    while poolmap.joblib._executors:
+        poolmap.joblib._executors.popitem()[1].shutdown()
 
 
 def test_an_address_in_the_clear_is_one_of_this_machine(tmp_path):
