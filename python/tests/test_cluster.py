@@ -262,7 +262,7 @@ def test_a_client_that_is_killed_leaves_no_job(cluster, tmp_path):
 
 def test_arguments_larger_than_the_coordinator_takes_are_told_with_its_limit(cluster):
     with poolmap.Executor(cluster=cluster.access) as pool:
-        with pytest.raises(poolmap.PoolBroken, match="the limit is: 67108864 bytes"):
+        with pytest.raises(poolmap.PoolBroken, match="--max-message-size"):
             pool.submit(len, bytes(70_000_000)).result()
 
 
