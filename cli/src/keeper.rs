@@ -35,8 +35,9 @@ pub(crate) struct KeeperArgs {
 pub(crate) fn run(args: &KeeperArgs) -> ExitCode {
     let mut word = [0];
     if !matches!(io::stdin().read(&mut word), Ok(1)) {
-        kill_session(Pid::from_raw(args.session));
-        poolmap_worker::remove_abandoned(&std::env::temp_dir());
+        let worker = Pid::from_raw(args.session);
+        kill_session(worker);
+        remove_folder(worker);
     }
     ExitCode::SUCCESS
 }
@@ -49,6 +50,16 @@ fn kill_session(session: Pid) {
         }
         for process in left {
             let _gone = kill(process, Signal::SIGKILL);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn remove_folder(worker: Pid) {
+    let parent = std::env::temp_dir();
+    for _ in 0..ROUNDS {
+        if poolmap_worker::remove_abandoned_by(worker, &parent) {
+            return;
         }
         thread::sleep(PAUSE);
     }

@@ -7,10 +7,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::unistd::geteuid;
+use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
-/// What such folders are called.
+/// What such folders are called; the number of the worker's process follows.
 const PREFIX: &str = "poolmap-worker-";
 /// Somebody may take a new folder for an abandoned one before it is locked, but not always.
 const ATTEMPTS: usize = 10;
@@ -26,8 +26,8 @@ impl OwnFolder {
     /// Makes it, in a folder or among temporary files.
     pub(crate) fn make(parent: Option<&Path>) -> io::Result<Self> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700));
+        let (mut builder, prefix) = (tempfile::Builder::new(), prefix_of(Pid::this()));
+        builder.prefix(&prefix).permissions(Permissions::from_mode(0o700));
         for _ in 0..ATTEMPTS {
             let folder = builder.tempdir_in(&parent)?;
             // A folder that was removed has no link.
@@ -47,17 +47,31 @@ impl OwnFolder {
 
 /// Removes the folders of this user's workers that were killed, as far as that is possible.
 pub fn remove_abandoned(parent: &Path) {
+    remove(parent, PREFIX);
+}
+
+/// The same for one process, which may hold its folder for a moment longer than anybody can see it; whether that is gone.
+#[must_use]
+pub fn remove_abandoned_by(process: Pid, parent: &Path) -> bool {
+    remove(parent, &prefix_of(process))
+}
+
+fn prefix_of(process: Pid) -> String {
+    format!("{PREFIX}{process}-")
+}
+
+/// Removes folders that nobody holds; whether there are no others.
+fn remove(parent: &Path, prefix: &str) -> bool {
+    let mut are_gone = true;
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_named_so = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let is_named_so = entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());
         let is_ours = || entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == geteuid().as_raw());
-        if is_named_so
-            && is_ours()
-            && let Ok(_lock) = lock(&entry.path())
-            && let Err(error) = fs::remove_dir_all(entry.path())
-        {
-            tracing::warn!("what a killed worker has left in {} stays: {error}", entry.path().display());
+        if is_named_so && is_ours() {
+            let removed = lock(&entry.path()).and_then(|_lock| fs::remove_dir_all(entry.path()));
+            are_gone &= removed.is_ok();
         }
     }
+    are_gone
 }
 
 fn lock(folder: &Path) -> io::Result<Flock<File>> {
@@ -79,8 +93,10 @@ mod tests {
         fs::create_dir_all(parent.path().join("poolmap-worker-killed/job-1"))?;
         remove_abandoned(parent.path());
         assert!(first.path().exists() && fs::read_dir(parent.path())?.count() == 1);
+        assert!(!remove_abandoned_by(Pid::this(), parent.path()), "it is held");
         assert_eq!(fs::metadata(first.path())?.permissions().mode() & 0o777, 0o700);
         drop(first);
+        assert!(remove_abandoned_by(Pid::this(), parent.path()));
         assert_eq!(fs::read_dir(parent.path())?.count(), 0);
         Ok(())
     }

@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 pub use crate::connect::{ConnectError, Connector};
 use crate::files::Fetcher;
 use crate::folder::OwnFolder;
-pub use crate::folder::remove_abandoned;
+pub use crate::folder::{remove_abandoned, remove_abandoned_by};
 use crate::launch::Ground;
 pub use crate::launch::{CHILD_ARGUMENT, usual_python};
 use crate::runtime::native::Registry;
