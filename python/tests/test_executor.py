@@ -7,7 +7,7 @@ import os
 
 import pytest
 from conftest import eventually, is_alive
-from tasks import add, awaited, die, fail, initialize, initialized, pid, wait_for
+from tasks import add, awaited, count, die, fail, initialize, initialized, pid, wait_for
 
 import poolmap
 
@@ -129,6 +129,23 @@ def test_a_task_that_takes_too_long_times_out(pool, tmp_path):
         timed.submit(wait_for, str(tmp_path / "never")).result()
     assert issubclass(poolmap.TaskTimeout, TimeoutError)
     assert timed.submit(add, 1).result() == 2
+
+
+def test_calls_with_other_options_run_in_the_same_process(tmp_path):
+    with poolmap.Executor(1, initializer=count, initargs=(str(tmp_path / "starts"),)) as pool:
+        timed, patient = pool.options(timeout=60), pool.options(timeout=60, retries=1)
+        children = {each.submit(pid).result() for _ in range(3) for each in (pool, timed, patient)}
+        assert len(children) == 1
+        # Each view knows its functions by its own numbers.
+        assert [each.submit(add, 1).result() for each in (timed, pool, patient)] == [2, 2, 2]
+        assert count(str(tmp_path / "starts")) == 2
+
+
+def test_a_process_that_changed_hands_is_replaced_after_as_many_tasks_as_any():
+    with poolmap.Executor(1, max_tasks_per_child=3) as pool:
+        timed = pool.options(timeout=60)
+        children = [each.submit(pid).result() for _ in range(3) for each in (pool, timed)]
+    assert [children.count(child) for child in dict.fromkeys(children)] == [3, 3]
 
 
 def test_a_task_that_failed_is_tried_again(pool, tmp_path):

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmap_proto::v1::FunctionList;
+use poolmap_proto::v1::{ChildOptions, FunctionList};
 
 use crate::files::JobFolder;
 use crate::launch::Launcher;
@@ -27,11 +27,22 @@ pub(crate) struct Job {
     pub(crate) max_child_rss_bytes: Option<u64>,
     /// Time an attempt may take.
     pub(crate) timeout: Option<Duration>,
+    /// What its children are started with, a time-out apart, where another job whose children are started alike may use them.
+    pub(crate) shared_child: Option<ChildOptions>,
     /// Where the files are that travel with it; absent if none do.
     pub(crate) folder: Option<Arc<JobFolder>>,
     /// Starts runners for it.
     pub(crate) launcher: Launcher,
     pub(crate) task_time: TaskTime,
+}
+
+impl Job {
+    /// Whether children of another job may run tasks of this one.
+    pub(crate) fn shares_children_with(&self, other: &Self) -> bool {
+        self.shared_child.is_some()
+            && self.shared_child == other.shared_child
+            && self.function == other.function
+    }
 }
 
 /// The longest time that tasks have taken lately.

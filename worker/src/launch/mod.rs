@@ -145,6 +145,8 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         function::Kind::Native(_) | function::Kind::Command(_) => announced.encode_to_vec().into(),
     };
     let launcher = launcher(kind, &child, &function, ground)?;
+    // Their functions are named by number, apart for each job.
+    let is_shareable = matches!(kind, function::Kind::Pickled(_)) && folder.is_none();
     let functions = Functions::default();
     functions.add(announced.functions.unwrap_or_default());
     Ok(Job {
@@ -156,6 +158,7 @@ pub(crate) fn prepare(mut announced: JobStarted, ground: &Ground) -> Result<Job,
         max_tasks_per_child: limit(child.max_tasks_per_child, &launcher),
         max_child_rss_bytes: limit(child.max_child_rss_bytes, &launcher),
         timeout: (child.timeout_ms > 0).then(|| Duration::from_millis(child.timeout_ms)),
+        shared_child: is_shareable.then(|| ChildOptions { timeout_ms: 0, ..child }),
         folder,
         launcher,
         task_time: TaskTime::default(),

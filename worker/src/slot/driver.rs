@@ -88,11 +88,11 @@ pub(crate) struct Driver {
     shared: Shared,
     work: Option<Work>,
     runner: Option<Runner>,
-    /// The job that the runner was started for.
+    /// The job that the runner is for.
     job: Option<Arc<Job>>,
     /// Started before the runner leaves, and not yet used.
     successor: Option<Runner>,
-    /// The runner must go as soon as nothing lies with it: it has grown too large.
+    /// The runner must go as soon as nothing lies with it: it has grown too large, or holds what was an ended job's.
     is_bloated: bool,
     /// No task beyond it begins; nothing is sent until all that was sent has ended.
     fence: Option<Fence>,
@@ -178,11 +178,20 @@ impl Driver {
             return;
         };
         if self.job.as_ref().is_some_and(|current| current.id != job.id) {
-            self.retire();
+            self.change_to(&job);
         }
         if (self.runner.is_some() || self.start(&job).await) && self.is_ready() {
             self.send(&job);
         }
+    }
+
+    /// Gives the runner to another job, or lets it go if that needs one of its own.
+    fn change_to(&mut self, job: &Arc<Job>) {
+        if !self.job.as_ref().is_some_and(|current| job.shares_children_with(current)) {
+            return self.retire();
+        }
+        self.runner.iter_mut().for_each(|runner| runner.load(job));
+        self.job = Some(job.clone());
     }
 
     /// Starts a runner for a job; if that cannot be done, the job is rejected.
@@ -190,7 +199,7 @@ impl Driver {
         let started = self.successor.take().map_or_else(|| job.launcher.start(self.slot), Ok);
         match started {
             Ok(mut runner) => {
-                runner.load(job.id, &job.function);
+                runner.load(job);
                 self.shared.status.set_child(Some(runner.child.clone()));
                 self.runner = Some(runner);
                 self.job = Some(job.clone());
@@ -255,8 +264,9 @@ impl Driver {
 
     fn ready(&mut self, body: &[u8]) {
         if let (Some(runner), Some(job)) = (&mut self.runner, &self.job) {
-            let warm_up = runner.ready();
-            self.warm_up = Some(self.warm_up.map_or(warm_up, |least| least.min(warm_up)));
+            if let Some(warm_up) = runner.ready() {
+                self.warm_up = Some(self.warm_up.map_or(warm_up, |least| least.min(warm_up)));
+            }
             job.launcher.ready(body);
         }
     }
@@ -404,6 +414,7 @@ impl Driver {
         if self.job.as_ref().is_some_and(|job| job.id == job_id) {
             self.stop();
         }
+        self.is_bloated |= self.runner.as_ref().is_some_and(|runner| runner.has_loaded(job_id));
         if self.work.as_ref().is_some_and(|work| work.job.id == job_id) {
             self.let_go().await;
         }

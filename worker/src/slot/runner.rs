@@ -1,5 +1,7 @@
 //! The pool's end of one runner: its socket, its map, and where reading it stands.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,10 +37,8 @@ pub(crate) struct Runner {
     received: Instant,
     /// To be sent.
     outbox: BytesMut,
-    /// The job whose function was sent last.
-    job: Option<u64>,
-    /// Functions of the job's list that were sent.
-    functions: usize,
+    /// Jobs whose function was sent, and how much of each one's list of functions.
+    loaded: BTreeMap<u64, usize>,
     /// Sequence number of the next task to send.
     next_sequence: u64,
     /// Sequence number of the next outcome to read, and where in the area it will stand.
@@ -76,8 +76,7 @@ impl Runner {
             inbox: BytesMut::new(),
             received: Instant::now(),
             outbox: BytesMut::new(),
-            job: None,
-            functions: 0,
+            loaded: BTreeMap::new(),
             next_sequence: 1,
             next_outcome: 1,
             area_offset: 0,
@@ -152,21 +151,25 @@ impl Runner {
         (self.inbox.len(), self.inbox.capacity())
     }
 
-    /// Notes that the runner has loaded its function; returns the time since its start.
-    pub(crate) fn ready(&mut self) -> Duration {
-        self.is_ready = true;
-        self.started.elapsed()
+    /// Notes that the runner has loaded a function; returns the time since its start if it is the first.
+    pub(crate) fn ready(&mut self) -> Option<Duration> {
+        let was_ready = std::mem::replace(&mut self.is_ready, true);
+        (!was_ready).then(|| self.started.elapsed())
     }
 
     /// Has the function of a job loaded, unless that was done already.
-    pub(crate) fn load(&mut self, job: u64, function: &[u8]) {
-        if self.job.replace(job) != Some(job) {
-            let header =
-                Header { function: job as u32, length: function.len() as u64, ..Header::new(Kind::Function) };
-            self.outbox.put_slice(&header.encode());
-            self.outbox.put_slice(function);
-            self.functions = 0;
+    pub(crate) fn load(&mut self, job: &Job) {
+        if let Entry::Vacant(new) = self.loaded.entry(job.id) {
+            new.insert(0);
+            let (function, length) = (job.id as u32, job.function.len() as u64);
+            self.outbox.put_slice(&Header { function, length, ..Header::new(Kind::Function) }.encode());
+            self.outbox.put_slice(&job.function);
         }
+    }
+
+    /// Whether the runner still holds what it has loaded for a job.
+    pub(crate) fn has_loaded(&self, job_id: u64) -> bool {
+        self.loaded.contains_key(&job_id)
     }
 
     /// Sends what the socket takes at once: a runner whose turn has not come yet can so load its function.
@@ -187,12 +190,13 @@ impl Runner {
 
     /// Sends what is new in the job's list of functions.
     fn define(&mut self, job: &Job) {
-        for body in job.functions.from(self.functions) {
-            let (function, index) = (job.id as u32, self.functions as u64);
+        let sent = self.loaded.entry(job.id).or_default();
+        for body in job.functions.from(*sent) {
+            let (function, index) = (job.id as u32, *sent as u64);
             let header = Header { function, index, length: body.len() as u64, ..Header::new(Kind::Define) };
             self.outbox.put_slice(&header.encode());
             self.outbox.put_slice(&body);
-            self.functions += 1;
+            *sent += 1;
         }
     }
 

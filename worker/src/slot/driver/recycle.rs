@@ -27,7 +27,7 @@ impl Driver {
         if is_near && has_more && self.successor.is_none() {
             // If it cannot be started now, that is told when its turn comes.
             if let Ok(mut successor) = job.launcher.start(self.slot) {
-                successor.load(job.id, &job.function);
+                successor.load(job);
                 successor.send_now();
                 self.successor = Some(successor);
             }

@@ -273,6 +273,7 @@ fn job(has_time_out: bool, has_details: bool) -> Job {
         max_tasks_per_child: None,
         max_child_rss_bytes: None,
         timeout: has_time_out.then_some(Duration::ZERO),
+        shared_child: None,
         folder: None,
         launcher: Launcher::Thread(ThreadLauncher::new(false, Registry::new())),
         task_time: TaskTime::default(),
@@ -289,7 +290,7 @@ fn attach(driver: &mut Driver, job: &Arc<Job>) -> io::Result<(OwnedWriteHalf, Sl
     let (child, watch) = Child::watched(None, None);
     tokio::spawn(obey(reader, watch));
     let mut runner = Runner::new(pool, map, child)?;
-    runner.load(job.id, &job.function);
+    runner.load(job);
     driver.runner = Some(runner);
     driver.job = Some(job.clone());
     Ok((writer, runner_map))

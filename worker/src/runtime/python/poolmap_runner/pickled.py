@@ -23,15 +23,20 @@ FIRST_FUNCTION = 2
 
 
 class Calls:
-    """The functions of one job in one slot."""
+    """The functions of one job in one slot. `is_settled`: another job with the same setup was there before."""
 
     details = False
 
-    def __init__(self, setup):
+    def __init__(self, setup, is_settled=False):
         setup = loads(setup)
+        self.is_local = "path" in setup
+        if not is_settled:
+            self._settle_in(setup)
+        self.functions = [_call_carried, self._call_with_keywords]
+
+    def _settle_in(self, setup):
         _check_version(setup["version"][:2])
         sys.argv[:] = setup["argv"]
-        self.is_local = "path" in setup
         if self.is_local:
             sys.path[:] = setup["path"] + [folder for folder in sys.path if folder not in setup["path"]]
         else:
@@ -40,7 +45,6 @@ class Calls:
             elsewhere.settle(setup["modules"])
         if setup["initializer"] is not None:
             self._initialize(setup["initializer"])
-        self.functions = [_call_carried, self._call_with_keywords]
 
     def define(self, place, pickled):
         """Takes the function with this number of the job's list."""

@@ -41,6 +41,8 @@ class Slot:
         self._alone = alone
         self._process = os.getpid()
         self._functions = {}
+        # What the slot was made ready with for pickled calls.
+        self._setup = None
         self._pending = []
         self._attempt = None
         self._loop = None
@@ -103,7 +105,9 @@ class Slot:
         if body[:1] == b"\x80":  # No JSON begins so, but every pickle.
             from . import pickled
 
-            return pickled.Calls(body)
+            calls = pickled.Calls(body, is_settled=body == self._setup)
+            self._setup = bytes(body)
+            return calls
         request = values.parse(str(body, "utf-8"))
         if request.get("details") and self._capture is None:
             from . import details
