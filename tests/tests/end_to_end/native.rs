@@ -125,6 +125,6 @@ fn a_function_that_is_not_registered_is_named_with_what_is() {
     let ran = native("run native:do_wrok").tasks(1).run().exits(2);
     insta::assert_snapshot!(ran.stderr(), @r"
     poolmap: cannot run native:do_wrok: this binary has no native function `do_wrok`; did you mean `do_work`?
-    it has: abort_at, do_work, panic_at, parse, print, sleep_ms, where_am_i
+    it has: abort_at, do_work, letters, panic_at, parse, print, sleep_ms, where_am_i
     ");
 }
