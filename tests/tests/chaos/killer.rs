@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use poolmap_tests::cast::Cast;
+use poolmap_tests::language::{Running, SOON, eventually};
+use poolmap_tests::processes::send;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-
-use crate::language::{Running, eventually};
-use crate::scene::{Cast, SOON, send};
 
 /// What was done so far.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,31 +2,20 @@
 //!
 //! The seed of the choices is printed; `POOLMAP_CHAOS_SEED` takes the same ones again. What they hit depends on the moment,
 //! so a seed replays the choices and not the run.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 #![expect(clippy::print_stdout, reason = "what a test skips, or chose by chance, must be seen")]
 #![expect(clippy::indexing_slicing, reason = "what a JSON value lacks is null, and fails its comparison")]
 
 mod killer;
-#[path = "../end_to_end/language.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod language;
-#[path = "../end_to_end/processes.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod processes;
-#[path = "../end_to_end/programs.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod programs;
-#[path = "../failures/scene.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod scene;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver};
 
+use poolmap_tests::language::python;
+
 use crate::killer::{Deeds, Killer};
-use crate::language::python;
 
 const TASKS: usize = 100_000;
 /// Tasks that are given out before the first deed; the others come a share with each deed, so that there is always work.

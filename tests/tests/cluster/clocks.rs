@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use poolmap_proto::access::{Access, Role};
+use poolmap_tests::language::Line;
 use tempfile::TempDir;
 
-use crate::language::Line;
 use crate::scene::{Cluster, Workers, native, poolmap, run};
 
 /// What gives a process another clock; `None`, after a word on why, where there is none. CI must have it.

@@ -1,10 +1,10 @@
 //! The commands that submit, see and steer jobs and workers.
 
 use poolmap_proto::access::Role;
+use poolmap_tests::language::{Line, SOON, eventually};
 use serde_json::Value;
 
-use crate::language::{Line, eventually};
-use crate::scene::{Cluster, SOON, Workers, poolmap};
+use crate::scene::{Cluster, Workers, poolmap};
 
 impl Cluster {
     /// A client's command line.

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use poolmap_proto::access::{Access, Address, Role};
 use poolmap_proto::transport::{ConnectError, Fault, Route, RouteError};
+use poolmap_tests::language::{Line, SOON, eventually};
 
-use crate::language::{Line, eventually};
-use crate::scene::{Cluster, SOON, Workers, native, poolmap, run};
+use crate::scene::{Cluster, Workers, native, poolmap, run};
 
 /// Fails unless a worker with this access file, and all the time in the world to connect, ends at once with these words.
 fn ends_at_once(file: &Path, status: i32, words: &str) {

@@ -2,9 +2,10 @@
 
 use nix::sys::signal::Signal;
 use poolmap_client::{Chunk, JobSpec};
+use poolmap_tests::language::{SOON, eventually};
+use poolmap_tests::processes::parent;
 
-use crate::language::eventually;
-use crate::scene::{Cluster, SOON, Workers, native};
+use crate::scene::{Cluster, Workers, native};
 
 #[tokio::test]
 async fn a_coordinator_that_is_told_to_stop_lets_jobs_end_and_takes_no_new_ones() {
@@ -93,7 +94,7 @@ async fn nothing_outlives_a_worker_that_is_killed_nor_the_process_that_a_shell_s
             Some(worker.processes()).filter(|processes| processes.len() >= 4)
         });
         eventually("the files have come", SOON, || has_file(&temporary, "shipped").then_some(()));
-        let behind = all.into_iter().find(|process| crate::scene::parent(*process) == Some(front)).unwrap();
+        let behind = all.into_iter().find(|process| parent(*process) == Some(front)).unwrap();
         nix::sys::signal::kill(if is_front { front } else { behind }, Signal::SIGKILL).unwrap();
         // Its keeper has removed its folder.
         let ran = worker.ends();

@@ -15,6 +15,7 @@ use poolmap_proto::v1::{
     AddTasksRequest, GetRequest, Hello, MissingRequest, OutcomesRequest, PutRequest, SubmitRequest,
     TaskChunk, WorkerMessage,
 };
+use poolmap_tests::processes::peak_rss_bytes;
 use rand::RngCore as _;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -26,7 +27,6 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 
-use crate::processes::peak_rss_bytes;
 use crate::scene::{Cluster, Workers, native, run};
 
 /// What a coordinator may need, whatever its peers do: far above what it needs for honest ones, far below what harms.

@@ -1,9 +1,9 @@
 //! Jobs on a cluster.
 
 use nix::sys::signal::Signal;
+use poolmap_tests::language::{SOON, eventually};
 
-use crate::language::eventually;
-use crate::scene::{Cluster, SOON, Workers, native, poolmap, run};
+use crate::scene::{Cluster, Workers, native, poolmap, run};
 
 /// `do_work` of so many tuples, and what must come of it.
 fn tuples(count: u64) -> (Vec<String>, Vec<(u64, String)>) {

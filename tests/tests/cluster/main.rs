@@ -14,16 +14,8 @@ mod credentials;
 mod ends;
 mod hostile;
 mod jobs;
-#[path = "../end_to_end/language.rs"]
-#[expect(dead_code, reason = "these tests need fewer words")]
-mod language;
 mod outsider;
 mod partings;
-#[path = "../end_to_end/processes.rs"]
-mod processes;
-#[path = "../end_to_end/programs.rs"]
-#[expect(dead_code, reason = "these tests need fewer words")]
-mod programs;
 mod scene;
 mod services;
 mod sizes;

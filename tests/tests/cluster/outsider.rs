@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use poolmap_proto::access::Role;
+use poolmap_tests::language::program;
+use poolmap_tests::programs;
 
-use crate::language::program;
-use crate::programs;
 use crate::scene::{Cluster, Workers};
 
 #[test]

@@ -1,9 +1,9 @@
 //! Clients, workers and coordinators that part from each other, and what becomes of what they had in common.
 
 use nix::sys::signal::Signal;
+use poolmap_tests::language::{SOON, eventually};
 
-use crate::language::eventually;
-use crate::scene::{Cluster, SOON, Workers};
+use crate::scene::{Cluster, Workers};
 
 /// A client that streams a job of these tasks, and is killed once it has sent all and the job runs; returns the job's number.
 fn a_client_is_killed(cluster: &Cluster, words: &str, tasks: &str) -> String {

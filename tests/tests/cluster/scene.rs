@@ -2,25 +2,17 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use poolmap_client::{Chunk, Client, Function, Job, JobSpec, NativeFunction, function};
 use poolmap_proto::access::{Access, Role};
 use poolmap_proto::transport::Route;
+use poolmap_tests::language::{Line, Ran, Running};
 use tempfile::TempDir;
 
-use crate::language::{Line, Ran, Running, program};
-
-/// Longest wait for something that takes a fraction of a second on an idle machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-
-/// A command line of the binary with the functions of `tests/src/main.rs`.
-pub(crate) fn poolmap(words: &str) -> Line {
-    program(Path::new(env!("CARGO_BIN_EXE_poolmap-test-native"))).words(words)
-}
+// All the processes here are of the binary with functions of its own.
+pub(crate) use poolmap_tests::language::native as poolmap;
 
 /// A coordinator that runs. All its processes are killed if a test fails.
 pub(crate) struct Cluster {
@@ -187,11 +179,4 @@ pub(crate) async fn run(job: &Job, payloads: Vec<String>) -> (usize, Vec<(u64, S
     }
     values.sort_unstable();
     (failed, values)
-}
-
-/// The process that started this one, or has inherited it.
-pub(crate) fn parent(process: Pid) -> Option<Pid> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
-    line.trim().parse().ok().map(Pid::from_raw)
 }

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use poolmap_client::Chunk;
 use poolmap_proto::access::Role;
 use poolmap_proto::transport::Route;
+use poolmap_tests::language::{Line, SOON, eventually};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -14,8 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use crate::language::{Line, eventually};
-use crate::scene::{Cluster, SOON, Workers, native, poolmap};
+use crate::scene::{Cluster, Workers, native, poolmap};
 
 #[tokio::test]
 async fn either_role_may_ask_whether_it_serves_and_what() {

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
-use crate::network::{Host, Network};
-use crate::yard::{Yard, eventually, has_programs};
+use poolmap_tests::language::{SOON, eventually};
+use poolmap_tests::network::{Host, Network};
+
+use crate::yard::{Yard, has_programs};
 
 /// What it takes to have hosts.
 const PROGRAMS: &[&str] = &["sshd", "ssh", "ssh-keygen", "ip", "nsenter", "unshare"];
@@ -66,7 +68,7 @@ impl Hosts {
         yard.write("known_hosts", &known);
         yard.write("ssh_config", &self.ssh_config(yard));
         (1..=self.count).for_each(|number| {
-            eventually(&format!("sshd of node{number} listens"), || {
+            eventually(&format!("sshd of node{number} listens"), SOON, || {
                 yard.path(&format!("pid{number}")).exists().then_some(())
             });
         });

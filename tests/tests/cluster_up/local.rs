@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use poolmap_tests::language::{SOON, eventually};
 
-use crate::yard::{Yard, eventually, free_port, project};
+use crate::yard::{Yard, free_port, project};
 
 /// A cluster of two workers with one slot each.
 fn two_workers() -> Yard {
@@ -72,9 +73,9 @@ fn a_job_that_runs_comes_to_its_end_before_the_cluster_is_down() {
     );
     let begun = yard.path("begun");
     yard.write("tasks.jsonl", &format!("[\"{}\"]\n", begun.display()));
-    let mut submit = yard.command(&crate::programs::built().poolmap);
+    let mut submit = yard.command(&poolmap_tests::programs::built().poolmap);
     let job = submit.args(["submit", "f.py:nap", "tasks.jsonl"]).spawn().unwrap();
-    eventually("the task has begun", || begun.exists().then_some(()));
+    eventually("the task has begun", SOON, || begun.exists().then_some(()));
     yard.down();
     let output = job.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"index\":0,\"value\":\"rested\"}\n");
@@ -99,11 +100,11 @@ fn a_worker_that_dies_is_started_again_and_the_others_stay() {
     yard.poolmap("cluster up cluster.toml").succeeds();
     let before = yard.processes("poolmap worker");
     signal::kill(before[0], Signal::SIGKILL).unwrap();
-    eventually("it is told", || {
+    eventually("it is told", SOON, || {
         let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
         status.contains(": started again, since it ended with exit status: 137\n").then_some(())
     });
-    eventually("another one has joined in its place", || {
+    eventually("another one has joined in its place", SOON, || {
         let now = yard.processes("poolmap worker");
         let is_another = now.len() == 2 && !now.contains(&before[0]) && now.contains(&before[1]);
         (is_another && yard.states() == ["joined", "joined"]).then_some(())
@@ -119,7 +120,7 @@ fn a_worker_that_was_drained_is_not_started_again() {
     let yard = two_workers();
     yard.poolmap("cluster up cluster.toml").succeeds();
     yard.poolmap("drain local-1").succeeds();
-    eventually("it has left", || (yard.states() == ["lost", "joined"]).then_some(()));
+    eventually("it has left", SOON, || (yard.states() == ["lost", "joined"]).then_some(()));
     let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
     assert!(status.contains("  local-1 lost: it has left\n"), "{status}");
     yard.down();
@@ -131,7 +132,7 @@ fn nothing_survives_the_steward_or_the_coordinator() {
         let yard = two_workers();
         yard.poolmap("cluster up cluster.toml").succeeds();
         yard.kill(victim);
-        eventually("all have ended", || yard.own_processes().is_empty().then_some(()));
+        eventually("all have ended", SOON, || yard.own_processes().is_empty().then_some(()));
         let status = yard.poolmap("cluster status cluster.toml").exits(3);
         assert!(status.stdout.starts_with("the cluster cluster is not up"), "{}", status.stdout);
         assert_eq!(
@@ -152,10 +153,10 @@ fn what_is_being_started_ends_with_the_command_that_starts_it() {
         "[coordinator]\nlisten = \"127.0.0.1:{}\"\nadvertise = [\"127.0.0.1:1\"]\n[[workers]]\nlauncher = \"local\"",
         free_port()
     ));
-    let built = &crate::programs::built().poolmap;
+    let built = &poolmap_tests::programs::built().poolmap;
     for killer in [Signal::SIGKILL, Signal::SIGINT] {
         let mut up = yard.start(built, &["cluster", "up", "cluster.toml"]);
-        eventually("a worker has been started", || {
+        eventually("a worker has been started", SOON, || {
             (!yard.processes("poolmap worker").is_empty()).then_some(())
         });
         signal::kill(Pid::from_raw(up.id().cast_signed()), killer).unwrap();

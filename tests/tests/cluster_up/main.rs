@@ -9,15 +9,6 @@ mod files;
 mod hosts;
 mod local;
 mod manifest;
-#[path = "../hosts/network.rs"]
-#[expect(dead_code, clippy::print_stdout, reason = "these tests need fewer words, and say what they skip")]
-mod network;
-#[path = "../end_to_end/processes.rs"]
-#[expect(dead_code, reason = "these tests need fewer words")]
-mod processes;
-#[path = "../end_to_end/programs.rs"]
-#[expect(dead_code, reason = "these tests need fewer words")]
-mod programs;
 mod slurm;
 mod slurm_daemons;
 mod ssh;

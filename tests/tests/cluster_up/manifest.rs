@@ -28,7 +28,7 @@ fn is_valid(yard: &Yard, manifest: &str) {
     let output = Command::new(VALIDATOR)
         .args(["--strict"])
         .arg(path)
-        .env("PATH", crate::programs::search_path())
+        .env("PATH", poolmap_tests::programs::search_path())
         .output()
         .unwrap();
     assert!(

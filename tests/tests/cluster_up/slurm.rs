@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use poolmap_tests::language::{SOON, eventually};
+
 use crate::slurm_daemons::{self, Slurm};
-use crate::yard::{Yard, eventually, free_port};
+use crate::yard::{Yard, free_port};
 
 /// Workers of a cpu each, in allocations of a minute.
 fn cluster(yard: &Yard, keys: &str) {
@@ -41,7 +43,7 @@ fn workers_in_allocations_know_their_time_and_are_cancelled_at_the_end() {
     assert_eq!(ran.stdout, "it's so\n");
     assert_eq!(queue(&yard), ["RUNNING", "RUNNING"]);
     yard.down();
-    eventually("Slurm has nothing left to do", || queue(&yard).is_empty().then_some(()));
+    eventually("Slurm has nothing left to do", SOON, || queue(&yard).is_empty().then_some(()));
 }
 
 /// Whether a process only waits for the worker that it has started.
@@ -61,11 +63,11 @@ fn tasks_that_wait_bring_workers_which_leave_when_idle() {
     yard.write("f.py", "import time\ndef nap(n):\n    time.sleep(0.3)\n    return n\n");
     yard.write("tasks.jsonl", &"[0]\n".repeat(20));
     let submit = ["submit", "f.py:nap", "tasks.jsonl"];
-    let mut job = yard.start(&crate::programs::built().poolmap, &submit);
-    eventually("both nodes have a worker", || (yard.states() == ["joined", "joined"]).then_some(()));
+    let mut job = yard.start(&poolmap_tests::programs::built().poolmap, &submit);
+    eventually("both nodes have a worker", SOON, || (yard.states() == ["joined", "joined"]).then_some(()));
     assert!(job.wait().unwrap().success());
-    eventually("they have left", || yard.states().is_empty().then_some(()));
-    eventually("their allocations are given back", || queue(&yard).is_empty().then_some(()));
+    eventually("they have left", SOON, || yard.states().is_empty().then_some(()));
+    eventually("their allocations are given back", SOON, || queue(&yard).is_empty().then_some(()));
     yard.down();
 }
 
@@ -88,7 +90,7 @@ fn what_slurm_refuses_and_what_fails_in_an_allocation_is_told() {
         "not found",
     ]);
     yard.leaves_nothing();
-    eventually("Slurm has nothing left to do", || queue(&yard).is_empty().then_some(()));
+    eventually("Slurm has nothing left to do", SOON, || queue(&yard).is_empty().then_some(()));
 }
 
 #[test]
@@ -107,6 +109,6 @@ fn what_slurm_lets_wait_is_no_failure_and_is_cancelled_even_if_the_steward_was_k
     );
     yard.kill("poolmap cluster steward");
     yard.poolmap("cluster down cluster.toml").succeeds();
-    eventually("Slurm has nothing left to do", || queue(&yard).is_empty().then_some(()));
+    eventually("Slurm has nothing left to do", SOON, || queue(&yard).is_empty().then_some(()));
     yard.leaves_nothing();
 }

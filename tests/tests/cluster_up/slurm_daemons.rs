@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::process::Child;
 
-use crate::yard::{Yard, eventually, free_port, has_programs};
+use poolmap_tests::language::{SOON, eventually};
+
+use crate::yard::{Yard, free_port, has_programs};
 
 /// Whether Slurm is installed.
 pub(crate) fn is_installed() -> bool {
@@ -40,12 +42,12 @@ impl Slurm {
         ];
         let mut slurm = Self(Vec::new());
         slurm.0.push(yard.start("/usr/sbin/munged", &munge.each_ref().map(String::as_str)));
-        eventually("munged listens", || yard.path("run/munge").exists().then_some(()));
+        eventually("munged listens", SOON, || yard.path("run/munge").exists().then_some(()));
         slurm.0.push(yard.start("/usr/sbin/slurmctld", &["-D", "-c"]));
         for node in 1..=nodes {
             slurm.0.push(yard.start("/usr/sbin/slurmd", &["-D", "-N", &format!("n{node}")]));
         }
-        eventually("all nodes are idle", || {
+        eventually("all nodes are idle", SOON, || {
             let output = yard.command("sinfo").args(["-h", "-o", "%D", "-t", "idle"]).output().unwrap();
             (String::from_utf8_lossy(&output.stdout).trim() == nodes.to_string()).then_some(())
         });

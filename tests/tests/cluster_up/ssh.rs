@@ -6,8 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use poolmap_tests::language::{SOON, eventually};
+
 use crate::hosts::Hosts;
-use crate::yard::{Yard, eventually, eventually_within};
+use crate::yard::Yard;
 
 const THREE_HOSTS: &str = "\
 [coordinator]
@@ -85,7 +87,7 @@ fn workers_on_hosts_end_with_their_connection_and_with_the_cluster() {
     let (connections, before) = (yard.processes("ssh "), yard.processes("poolmap worker"));
     assert_eq!(connections.len(), 2, "{connections:?}");
     nix::sys::signal::kill(connections[0], nix::sys::signal::Signal::SIGKILL).unwrap();
-    eventually("one worker has ended, and another takes its place", || {
+    eventually("one worker has ended, and another takes its place", SOON, || {
         let now = yard.processes("poolmap worker");
         let stayed = before.iter().filter(|worker| now.contains(worker)).count();
         let is_another = stayed < before.len() && now.len() == before.len();
@@ -94,7 +96,7 @@ fn workers_on_hosts_end_with_their_connection_and_with_the_cluster() {
     let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
     assert!(status.contains(" joined: started again, since it"), "{status}");
     yard.kill("poolmap cluster steward");
-    eventually("all have ended", || yard.own_processes().is_empty().then_some(()));
+    eventually("all have ended", SOON, || yard.own_processes().is_empty().then_some(()));
     assert_eq!(
         yard.poolmap("cluster down cluster.toml").succeeds().stdout,
         "the cluster cluster is not up\n"
@@ -112,15 +114,15 @@ fn a_host_that_falls_silent_loses_its_worker_and_gets_another_when_it_is_back() 
     let before = yard.processes("poolmap worker");
     assert_eq!(before.len(), 1);
     hosts.cut(1);
-    eventually_within(SILENCE, "the worker has ended", || {
+    eventually("the worker has ended", SILENCE, || {
         (!yard.processes("poolmap worker").contains(&before[0])).then_some(())
     });
-    eventually_within(SILENCE, "it is told", || {
+    eventually("it is told", SILENCE, || {
         let status = yard.poolmap("cluster status cluster.toml").succeeds().stdout;
         status.contains(" launched: started again, since ssh cannot reach it: ").then_some(())
     });
     hosts.restore(1);
-    eventually_within(SILENCE, "another worker has joined", || {
+    eventually("another worker has joined", SILENCE, || {
         (yard.processes("poolmap worker").len() == 1 && yard.states() == ["joined"]).then_some(())
     });
     yard.down();

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::programs;
+use poolmap_tests::programs;
+
 use crate::yard::{Yard, has_programs, project};
 
 #[test]

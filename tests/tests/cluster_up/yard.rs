@@ -5,36 +5,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use poolmap_tests::language::{SOON, eventually};
+use poolmap_tests::processes::Marker;
+use poolmap_tests::programs;
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::processes::Marker;
-use crate::programs;
-
-/// Longest wait for something that takes a fraction of a second on an idle machine.
-const SOON: Duration = Duration::from_secs(30);
-
-/// Waits until `look` sees something.
-pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    eventually_within(SOON, what, look)
-}
-
-/// The same for something that takes a known time.
-pub(crate) fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A port of this machine that nobody uses.
 pub(crate) fn free_port() -> u16 {
@@ -52,9 +30,12 @@ pub(crate) struct Yard {
 
 impl Yard {
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let marker = Marker::new(COUNT.fetch_add(1, Ordering::Relaxed));
-        Self { folder: TempDir::new().unwrap(), marker, inside: Vec::new(), variables: Vec::new() }
+        Self {
+            folder: TempDir::new().unwrap(),
+            marker: Marker::unique(),
+            inside: Vec::new(),
+            variables: Vec::new(),
+        }
     }
 
     /// All commands from now on run at this place.
@@ -166,7 +147,7 @@ impl Yard {
 
     /// Fails if any process or file of a cluster is left.
     pub(crate) fn leaves_nothing(&self) {
-        eventually("all processes of the cluster have ended", || {
+        eventually("all processes of the cluster have ended", SOON, || {
             self.own_processes().is_empty().then_some(())
         });
         let clusters = self.path("state/poolmap/clusters");

@@ -1,7 +1,7 @@
 //! What is wrong is said once, clearly, with what to do next; nothing is lost, and nothing is left.
 
-use crate::language::{Line, poolmap, python};
-use crate::programs::interpreter;
+use poolmap_tests::language::{Line, poolmap, python};
+use poolmap_tests::programs::interpreter;
 
 const ONE: &str = "
 import os

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use poolmap_tests::language::{Ran, python};
 use serde_json::Value;
-
-use crate::language::{Ran, python};
 
 const PID: &str = "
 import os

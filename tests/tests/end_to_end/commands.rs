@@ -5,9 +5,8 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
+use poolmap_tests::language::{eventually, poolmap};
 use serde_json::json;
-
-use crate::language::{eventually, poolmap};
 
 /// What each argument looks like to the program, one in brackets each.
 const SHOW: &str = "printf '[%s]' \"$@\"; echo";

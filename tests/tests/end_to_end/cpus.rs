@@ -1,8 +1,7 @@
 //! `poolmap cpus`: how a pool is sized.
 
+use poolmap_tests::language::poolmap;
 use serde_json::Value;
-
-use crate::language::poolmap;
 
 #[test]
 fn every_row_of_the_vectors_holds() {

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
-
-use crate::language::{Running, eventually, poolmap, python};
-use crate::processes::peak_rss_bytes;
-use crate::programs::root;
+use poolmap_tests::language::{Running, eventually, poolmap, python};
+use poolmap_tests::processes::peak_rss_bytes;
+use poolmap_tests::programs::root;
 
 const WORK: &str = "
 import time
@@ -47,7 +46,7 @@ fn an_endless_input_runs_in_bounded_memory_until_nobody_reads() {
 #[test]
 fn a_pipe_that_is_closed_ends_the_job_quietly() {
     let script = "yes '[1,2,3]' | poolmap run f.py:do_work - | head -n 1000 | wc -l";
-    let line = crate::language::program("sh").arg("-c").arg(script).file("f.py", WORK);
+    let line = poolmap_tests::language::program("sh").arg("-c").arg(script).file("f.py", WORK);
     assert_eq!(line.run().succeeds().stdout().trim(), "1000");
 }
 

@@ -3,10 +3,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 
+use poolmap_tests::language::{Line, poolmap, program};
+use poolmap_tests::programs::{has_numpy, root};
 use serde_json::{Value, json};
-
-use crate::language::{Line, poolmap, program};
-use crate::programs::{has_numpy, root};
 
 /// A script of the shell, in the project's top folder, with `poolmap` on the search path.
 fn shell(script: &str) -> Line {

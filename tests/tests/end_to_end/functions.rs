@@ -1,8 +1,7 @@
 //! Python functions of all kinds, well-behaved or not.
 
+use poolmap_tests::language::{poolmap, python};
 use serde_json::{Value, json};
-
-use crate::language::{poolmap, python};
 
 const KINDS: &str = "
 import asyncio

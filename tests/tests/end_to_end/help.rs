@@ -1,7 +1,7 @@
 //! What users read before they run anything.
 
-use crate::language::poolmap;
-use crate::programs::root;
+use poolmap_tests::language::poolmap;
+use poolmap_tests::programs::root;
 
 #[test]
 fn the_first_page() {

@@ -1,8 +1,7 @@
 //! Every form that input can have.
 
+use poolmap_tests::language::{Line, poolmap, python};
 use serde_json::{Value, json};
-
-use crate::language::{Line, poolmap, python};
 
 const SAME: &str = "
 def same(*args, **kwargs): return [list(args), kwargs]

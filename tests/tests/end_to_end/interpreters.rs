@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::language::python;
+use poolmap_tests::language::python;
 
 const WORK: &str = "
 import asyncio, sys

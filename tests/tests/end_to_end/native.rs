@@ -1,21 +1,15 @@
 //! Rust functions in a binary of the user's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
+use poolmap_tests::language::{native, program};
+use poolmap_tests::programs::{built, root};
 use serde_json::{Value, json};
-
-use crate::language::{Line, program};
-use crate::programs::{built, root};
-
-/// The poolmap binary with the functions of `tests/src/main.rs`.
-fn native(words: &str) -> Line {
-    program(Path::new(env!("CARGO_BIN_EXE_poolmap-test-native"))).words(words)
-}
 
 #[test]
 fn the_example_runs_the_main_job() {
-    let job = program(&built().native).words("run native:do_work examples/pokemon.jsonl").current_dir(root());
+    let job =
+        program(&built().example).words("run native:do_work examples/pokemon.jsonl").current_dir(root());
     assert_eq!(job.run().succeeds().values(), ["Pokemon#245", "Pokemon#250", "Pokemon#380", "Pokemon#381"]);
 }
 

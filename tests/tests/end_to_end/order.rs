@@ -3,8 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
-use crate::language::{poolmap, python};
-use crate::programs::root;
+use poolmap_tests::language::{poolmap, python};
+use poolmap_tests::programs::root;
 
 const NAP: &str = "
 import time

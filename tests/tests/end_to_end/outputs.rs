@@ -1,8 +1,7 @@
 //! Every form that results can have.
 
+use poolmap_tests::language::{poolmap, python};
 use serde_json::{Value, json};
-
-use crate::language::{poolmap, python};
 
 const MIXED: &str = "
 import sys

@@ -1,9 +1,9 @@
 //! A child's death costs the task that it was running, and nothing else.
 
+use poolmap_tests::language::{Ran, native, poolmap};
 use serde_json::json;
 
-use crate::language::{Ran, poolmap};
-use crate::scene::{begun, native, traced};
+use crate::scene::{begun, traced};
 
 /// Dies at 3, 5 and 8 in three ways.
 const DIES: &str = "

@@ -2,8 +2,9 @@
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use poolmap_tests::processes::send;
 
-use crate::scene::{send, traced};
+use crate::scene::traced;
 
 const LEAVES: &str = "
 def thread(task):

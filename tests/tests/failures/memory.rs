@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::language::{Line, program};
+use poolmap_tests::language::{Line, program};
+
 use crate::scene::{TRACE, begun};
 
 const EATS: &str = "

@@ -1,6 +1,6 @@
 //! Limits that make no sense are refused before anything runs, naming the option.
 
-use crate::language::python;
+use poolmap_tests::language::python;
 
 /// Fails unless this is refused with all these words, and nothing ran.
 fn refused(words: &str, naming: &[&str]) {

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
+use poolmap_tests::language::{Ran, SOON, eventually, poolmap};
 use serde_json::{Value, json};
 
-use crate::language::{Ran, eventually, poolmap};
-use crate::scene::{SOON, begun, traced};
+use crate::scene::{begun, traced};
 
 const FAILS: &str = "
 def fails_twice(task):

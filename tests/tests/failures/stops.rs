@@ -4,9 +4,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
+use poolmap_tests::cast::Cast;
+use poolmap_tests::language::{Line, Running, SOON, eventually, native, poolmap};
+use poolmap_tests::processes::send;
 
-use crate::language::{Line, Running, eventually, poolmap};
-use crate::scene::{Cast, SOON, eventually_lines, native, send, traced};
+use crate::scene::{eventually_lines, traced};
 
 const NAPS: &str = "
 def nap(task):

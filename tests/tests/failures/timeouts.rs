@@ -1,7 +1,8 @@
 //! Tasks that take too long are stopped, and only they.
 
-use crate::language::{eventually, poolmap};
-use crate::scene::{SOON, begun, native, traced};
+use poolmap_tests::language::{SOON, eventually, native, poolmap};
+
+use crate::scene::{begun, traced};
 
 const FOREVER: &str = "
 def forever(task):

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use poolmap_tests::cast::Cast;
+use poolmap_tests::language::{Ran, Running, SOON, eventually, poolmap};
+use poolmap_tests::processes::send;
 
-use crate::language::{Ran, Running, eventually, poolmap};
-use crate::scene::{Cast, SOON, begun, eventually_lines, send, traced};
+use crate::scene::{begun, eventually_lines, traced};
 
 const STEPS: &str = "
 def step(task):

@@ -3,19 +3,14 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use poolmap_tests::language::{SOON, eventually};
+use poolmap_tests::network::{Host, Network};
+use poolmap_tests::programs;
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::language::eventually;
-use crate::network::{Host, Network, has_line};
-use crate::programs;
-
-/// Longest wait for something that takes a second or two.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Work that leaves a trace: a line with the task and its attempt when it begins. Each task sleeps for so many milliseconds.
 const WORK: &str = "
@@ -49,8 +44,10 @@ impl Cluster {
         let host = cluster.network.host(1);
         let words = format!("coordinator --folder access --listen {address}:7464 {words}");
         cluster.start(&host, "coordinator", &words);
-        let line = cluster.path("coordinator.out");
-        eventually("the coordinator listens", SOON, || has_line(&line).then_some(()));
+        let said = cluster.path("coordinator.out");
+        eventually("the coordinator listens", SOON, || {
+            fs::read_to_string(&said).is_ok_and(|said| said.contains('\n')).then_some(())
+        });
         cluster
     }
 

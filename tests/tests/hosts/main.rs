@@ -1,5 +1,5 @@
 //! A cluster over several hosts whose network fails in the ways that networks do: every task has one outcome all the same.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 #![expect(
     clippy::print_stdout,
     reason = "what a test skips, or what services said before it failed, must be seen"
@@ -7,16 +7,6 @@
 #![expect(clippy::indexing_slicing, reason = "what a JSON value lacks is null, and fails its comparison")]
 
 mod cluster;
-#[path = "../end_to_end/language.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod language;
-mod network;
-#[path = "../end_to_end/processes.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod processes;
-#[path = "../end_to_end/programs.rs"]
-#[expect(dead_code, reason = "this test needs fewer words")]
-mod programs;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -24,10 +14,10 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use poolmap_tests::language::{SOON, eventually};
+use poolmap_tests::network::Network;
 
-use crate::cluster::{Cluster, SOON, assert_squares, json_lines};
-use crate::language::eventually;
-use crate::network::Network;
+use crate::cluster::{Cluster, assert_squares, json_lines};
 use crate::wire::Wire;
 
 /// A cluster of a coordinator on host 1 and a worker on each of the others.

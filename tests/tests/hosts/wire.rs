@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::network::Host;
-use crate::programs;
+use poolmap_tests::network::Host;
+use poolmap_tests::programs;
 
 /// Carries frames until it is dropped.
 pub(crate) struct Wire {

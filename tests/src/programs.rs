@@ -6,18 +6,22 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The binaries under test.
-pub(crate) struct Built {
-    pub(crate) poolmap: PathBuf,
-    pub(crate) native: PathBuf,
+pub struct Built {
+    /// `poolmap` itself.
+    pub poolmap: PathBuf,
+    /// The same with the functions of `tests/src/main.rs`, which cargo builds for the tests beside it.
+    pub native: PathBuf,
+    /// The same with the functions of `examples/native`.
+    pub example: PathBuf,
 }
 
 /// Top folder of the project.
-pub(crate) fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Builds them, which is quick if they are there: cargo builds no binaries of other packages for a test.
-pub(crate) fn built() -> &'static Built {
+/// Builds those of other packages, which is quick if they are there: cargo builds no binaries of other packages for a test.
+pub fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
@@ -28,12 +32,16 @@ pub(crate) fn built() -> &'static Built {
         cargo.arg("--target-dir").arg(profile.parent().unwrap());
         let status = cargo.current_dir(root()).status().unwrap();
         assert!(status.success(), "cargo build: {status}");
-        Built { poolmap: profile.join("poolmap"), native: profile.join("poolmap-example-native") }
+        Built {
+            poolmap: profile.join("poolmap"),
+            native: profile.join("poolmap-test-native"),
+            example: profile.join("poolmap-example-native"),
+        }
     })
 }
 
 /// The interpreter behind `python3`. A wrapper script in front of it would cost each test its time.
-pub(crate) fn interpreter() -> &'static Path {
+pub fn interpreter() -> &'static Path {
     static INTERPRETER: OnceLock<PathBuf> = OnceLock::new();
     INTERPRETER.get_or_init(|| {
         let output =
@@ -43,15 +51,14 @@ pub(crate) fn interpreter() -> &'static Path {
 }
 
 /// The search path with that interpreter, and the binaries under test, before all others.
-pub(crate) fn search_path() -> OsString {
+pub fn search_path() -> OsString {
     let own = [built().poolmap.parent().unwrap(), interpreter().parent().unwrap()].map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path))).unwrap()
 }
 
 /// Whether the interpreter has numpy. It must have it where changes are checked; elsewhere a test does without.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-pub(crate) fn has_numpy() -> bool {
+pub fn has_numpy() -> bool {
     let status = Command::new(interpreter()).args(["-c", "import numpy"]).output().unwrap().status;
     assert!(status.success() || std::env::var_os("CI").is_none(), "numpy is missing");
     if !status.success() {

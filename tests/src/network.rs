@@ -1,7 +1,6 @@
 //! Several hosts on this machine: network namespaces on one switch, each with an address of its own. Nothing in there reaches
 //! the network outside, or this machine's own loopback.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,21 +12,21 @@ const NET: &str = "10.77.0";
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 /// Hosts that see each other through a switch. All is taken down when this is dropped.
-pub(crate) struct Network {
+pub struct Network {
     name: String,
     hosts: u32,
 }
 
 /// One host of a network: hosts are numbered from 1.
 #[derive(Clone)]
-pub(crate) struct Host {
+pub struct Host {
     namespace: String,
     number: u32,
 }
 
 impl Network {
     /// Makes so many hosts; `None`, after a word on why, where namespaces may not be made. CI must be able to.
-    pub(crate) fn of(hosts: u32) -> Option<Self> {
+    pub fn of(hosts: u32) -> Option<Self> {
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let network = Self { name: format!("pm{}-{number}", std::process::id()), hosts };
         if let Err(why) = ip(&format!("netns add {}", network.switch())) {
@@ -58,24 +57,26 @@ impl Network {
         format!("{}-0", self.name)
     }
 
-    pub(crate) fn host(&self, number: u32) -> Host {
+    /// One of its hosts.
+    pub fn host(&self, number: u32) -> Host {
         assert!((1..=self.hosts).contains(&number));
         Host { namespace: format!("{}-{number}", self.name), number }
     }
 
     /// Cuts a host off: its packets and those to it are lost without a word.
-    pub(crate) fn cut(&self, host: u32) {
+    pub fn cut(&self, host: u32) {
         run(&format!("-n {} link set p{host} down", self.switch()));
     }
 
     /// The same for a while, whose length is what a test is about.
-    pub(crate) fn cut_for(&self, host: u32, time: Duration) {
+    pub fn cut_for(&self, host: u32, time: Duration) {
         self.cut(host);
         std::thread::sleep(time);
         self.restore(host);
     }
 
-    pub(crate) fn restore(&self, host: u32) {
+    /// Joins a host to the others again.
+    pub fn restore(&self, host: u32) {
         run(&format!("-n {} link set p{host} up", self.switch()));
     }
 }
@@ -94,16 +95,18 @@ impl Drop for Network {
 }
 
 impl Host {
-    pub(crate) fn address(&self) -> String {
+    /// Its address, as text.
+    pub fn address(&self) -> String {
         format!("{NET}.{}", self.number)
     }
 
-    pub(crate) fn namespace(&self) -> &str {
+    /// The name of its network namespace.
+    pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
     /// A command that runs a program on this host. It becomes that program, so that signals reach it.
-    pub(crate) fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         // Unlike `ip netns exec` this leaves /sys alone, where the limits of the machine stand.
         command.arg(format!("--net=/run/netns/{}", self.namespace)).arg(program);
@@ -126,9 +129,4 @@ fn ip(words: &str) -> Result<(), String> {
     let output = Command::new("ip").args(words.split(' ')).output().map_err(|error| error.to_string())?;
     let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.success() { Ok(()) } else { Err(error) }
-}
-
-/// Whether a file is there already, for those who wait for it.
-pub(crate) fn has_line(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.contains('\n'))
 }

@@ -5,7 +5,6 @@ use std::io::{Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,28 +16,35 @@ use tempfile::TempDir;
 use crate::processes::Marker;
 use crate::programs;
 
+/// Longest wait for something that takes a fraction of a second on an idle machine.
+pub const SOON: Duration = Duration::from_secs(30);
 /// Longest that any command may take; far more than any needs.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longest that a process may outlive its command.
 const AFTERLIFE: Duration = Duration::from_secs(2);
 
 /// A `poolmap` command line, in words separated by spaces.
-pub(crate) fn poolmap(words: &str) -> Line {
+pub fn poolmap(words: &str) -> Line {
     Line::new(&programs::built().poolmap).words(words)
 }
 
+/// The same of the binary with the functions of `tests/src/main.rs`.
+pub fn native(words: &str) -> Line {
+    Line::new(&programs::built().native).words(words)
+}
+
 /// `poolmap run` of a function in `f.py`, with that file.
-pub(crate) fn python(source: &str, words: &str) -> Line {
+pub fn python(source: &str, words: &str) -> Line {
     poolmap("run").words(words).file("f.py", source)
 }
 
 /// Any program, in the surroundings of a test.
-pub(crate) fn program(path: impl AsRef<Path>) -> Line {
+pub fn program(path: impl AsRef<Path>) -> Line {
     Line::new(path.as_ref())
 }
 
 /// Waits until `look` sees something.
-pub(crate) fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -50,7 +56,7 @@ pub(crate) fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() 
 }
 
 /// A command line that has not been started.
-pub(crate) struct Line {
+pub struct Line {
     command: Command,
     folder: TempDir,
     marker: Marker,
@@ -59,9 +65,8 @@ pub(crate) struct Line {
 
 impl Line {
     fn new(program: &Path) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let folder = TempDir::new().unwrap();
-        let marker = Marker::new(COUNT.fetch_add(1, Ordering::Relaxed));
+        let marker = Marker::unique();
         std::fs::create_dir(folder.path().join("tmp")).unwrap();
         let mut command = Command::new(program);
         command.current_dir(&folder).env("TMPDIR", folder.path().join("tmp"));
@@ -71,58 +76,63 @@ impl Line {
         Self { command, folder, marker, input: None }
     }
 
-    pub(crate) fn words(mut self, words: &str) -> Self {
+    /// More arguments, separated by spaces.
+    pub fn words(mut self, words: &str) -> Self {
         self.command.args(words.split_whitespace());
         self
     }
 
     /// One argument, whatever is in it.
-    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
     }
 
     /// Several arguments, whatever is in them.
-    pub(crate) fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+    pub fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.command.args(arguments);
         self
     }
 
     /// A file in the folder of the test, which is the current one.
-    pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    /// An environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    pub(crate) fn current_dir(mut self, folder: &Path) -> Self {
+    /// Another current folder than that of the test.
+    pub fn current_dir(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
 
-    pub(crate) fn stdin(mut self, input: impl AsRef<[u8]>) -> Self {
+    /// What it reads.
+    pub fn stdin(mut self, input: impl AsRef<[u8]>) -> Self {
         self.input = Some(input.as_ref().to_vec());
         self
     }
 
     /// Tasks of one number each, from 0.
-    pub(crate) fn tasks(self, count: usize) -> Self {
+    pub fn tasks(self, count: usize) -> Self {
         let lines = (0..count).map(|number| format!("[{number}]\n")).collect::<Vec<_>>().concat();
         self.stdin(lines)
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// The folder of the test.
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Runs it to its end, and sees to it that nothing of it is left.
-    pub(crate) fn run(mut self) -> Ran {
+    pub fn run(mut self) -> Ran {
         let input = self.input.take();
         let mut running = self.start();
         let mut stdin = running.stdin();
@@ -137,7 +147,7 @@ impl Line {
     }
 
     /// Starts it, with pipes at all ends.
-    pub(crate) fn start(mut self) -> Running {
+    pub fn start(mut self) -> Running {
         let child = self.command.stdin(Stdio::piped()).spawn().unwrap();
         let mut running = Running { child, stderr: None, folder: self.folder, marker: self.marker };
         running.stderr = running.child.stderr.take().map(in_background);
@@ -154,7 +164,7 @@ fn in_background(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 }
 
 /// A command that runs.
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     stderr: Option<JoinHandle<Vec<u8>>>,
     folder: TempDir,
@@ -162,40 +172,44 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn stdin(&mut self) -> ChildStdin {
+    /// Where it reads from; to be taken once.
+    pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
     }
 
-    pub(crate) fn stdout(&mut self) -> ChildStdout {
+    /// Where it writes to; to be taken once.
+    pub fn stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().unwrap()
     }
 
-    pub(crate) fn process_id(&self) -> Pid {
+    /// The process that was started, not those below it.
+    pub fn process_id(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    pub(crate) fn send(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn send(&self, signal: Signal) {
         signal::kill(self.process_id(), signal).unwrap();
     }
 
     /// Processes of this command, itself included.
-    pub(crate) fn processes(&self) -> Vec<Pid> {
+    pub fn processes(&self) -> Vec<Pid> {
         self.marker.processes()
     }
 
     /// Kills all of them.
-    pub(crate) fn kill_all(&self) {
+    pub fn kill_all(&self) {
         self.marker.kill_all();
     }
 
     /// Whether it has ended by itself.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until it has ended and nothing of it is left, files included unless it was killed. What it wrote to stdout is
     /// of whoever took that.
-    pub(crate) fn ends(self) -> Ran {
+    pub fn ends(self) -> Ran {
         let ran = self.ends_with_files_left();
         let temporary = std::fs::read_dir(ran.folder.path().join("tmp")).unwrap();
         let left: Vec<_> = temporary.map(|entry| entry.unwrap().file_name()).collect();
@@ -208,7 +222,7 @@ impl Running {
     }
 
     /// The same where a process was killed that would have removed its files.
-    pub(crate) fn ends_with_files_left(mut self) -> Ran {
+    pub fn ends_with_files_left(mut self) -> Ran {
         let ended = eventually_ended(&mut self.child);
         let status = ended.unwrap_or_else(|| {
             self.kill_all();
@@ -234,7 +248,7 @@ fn eventually_ended(child: &mut Child) -> Option<ExitStatus> {
 }
 
 /// What came of a command.
-pub(crate) struct Ran {
+pub struct Ran {
     status: ExitStatus,
     stdout: Vec<u8>,
     stderr: String,
@@ -243,7 +257,7 @@ pub(crate) struct Ran {
 
 impl Ran {
     /// Fails unless it ended with this status.
-    pub(crate) fn exits(self, status: i32) -> Self {
+    pub fn exits(self, status: i32) -> Self {
         let (out, error) = (String::from_utf8_lossy(&self.stdout), &self.stderr);
         let out = out.chars().take(2000).collect::<String>();
         assert_eq!(self.status.code(), Some(status), "{}\nstdout: {out}\nstderr: {error}", self.status);
@@ -251,47 +265,51 @@ impl Ran {
     }
 
     /// Fails unless it ended well, and had nothing to say.
-    pub(crate) fn succeeds(self) -> Self {
+    pub fn succeeds(self) -> Self {
         let ran = self.exits(0);
         assert_eq!(ran.stderr, "");
         ran
     }
 
     /// The signal that ended it.
-    pub(crate) fn signal(&self) -> Option<i32> {
+    pub fn signal(&self) -> Option<i32> {
         self.status.signal()
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What it wrote to stdout.
+    pub fn bytes(&self) -> &[u8] {
         &self.stdout
     }
 
-    pub(crate) fn stdout(&self) -> &str {
+    /// The same as text.
+    pub fn stdout(&self) -> &str {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    pub(crate) fn lines(&self) -> Vec<&str> {
+    /// Its lines.
+    pub fn lines(&self) -> Vec<&str> {
         self.stdout().lines().collect()
     }
 
-    pub(crate) fn sorted_lines(&self) -> Vec<&str> {
+    /// Its lines, sorted.
+    pub fn sorted_lines(&self) -> Vec<&str> {
         let mut lines = self.lines();
         lines.sort_unstable();
         lines
     }
 
     /// What it said, with the folder of the test left out.
-    pub(crate) fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         self.stderr.replace(&format!("{}/", self.folder.path().display()), "")
     }
 
     /// A file that it left in the folder of the test.
-    pub(crate) fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
     /// The JSON results, in the order of the input: one for each task, and each once.
-    pub(crate) fn results(&self) -> Vec<Value> {
+    pub fn results(&self) -> Vec<Value> {
         let mut results: Vec<Value> =
             self.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         results.sort_by_key(|result| result["index"].as_u64());
@@ -302,7 +320,7 @@ impl Ran {
     }
 
     /// The values of all tasks, in the order of the input; no task may have failed.
-    pub(crate) fn values(&self) -> Vec<Value> {
+    pub fn values(&self) -> Vec<Value> {
         let results = self.results();
         results
             .into_iter()
@@ -311,14 +329,14 @@ impl Ran {
     }
 
     /// The value of the only task.
-    pub(crate) fn value(&self) -> Value {
+    pub fn value(&self) -> Value {
         let values = self.values();
         assert_eq!(values.len(), 1);
         values.into_iter().next().unwrap()
     }
 
     /// The error of the task at this index.
-    pub(crate) fn error(&self, index: usize) -> Value {
+    pub fn error(&self, index: usize) -> Value {
         self.results()[index].get("error").cloned().unwrap_or_else(|| panic!("task {index} succeeded"))
     }
 }
