@@ -1,28 +1,19 @@
 //! The client against a real coordinator and a real worker, all in this process.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected shall fail there")]
 
+mod work;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use poolmap_client::{
-    Backend, ChildOptions, Chunk, Client, ClientError, Function, JobSpec, NativeFunction, OutcomeRun,
-    OutcomeStream, Transport, function,
-};
+use poolmap_client::{Client, ClientError, JobSpec, OutcomeRun, OutcomeStream, Transport};
 use poolmap_coordinator::{Config, Coordinator};
 use poolmap_proto::transport;
-use poolmap_worker::runtime::native::Registry;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 
-/// Far more than anything here takes; a test that waits for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Waits for what must happen.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap()
-}
+use crate::work::{attach_worker, numbers, soon, spec};
 
 /// Asks again and again until the answer is yes.
 async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
@@ -38,29 +29,6 @@ fn start() -> (Coordinator, Client) {
     let coordinator = Coordinator::start(Config::default());
     let client = Client::new(Transport::in_process(coordinator.jobs()));
     (coordinator, client)
-}
-
-/// Attaches a worker with one slot, a thread of this process.
-fn attach_worker(coordinator: &Coordinator) {
-    let transport = Transport::in_process(coordinator.workers());
-    let registry = Registry::new()
-        .function("double", |x: u64| 2 * x)
-        .fallible("odd", |x: u64| if x % 2 == 1 { Ok(x) } else { Err(format!("{x} is even")) });
-    let config = poolmap_worker::Config::new("inline".to_owned(), NonZeroU32::MIN, registry);
-    tokio::spawn(poolmap_worker::run(config, transport.into(), std::future::pending()));
-}
-
-fn spec(name: &str) -> JobSpec {
-    let native = NativeFunction { name: name.to_owned() };
-    JobSpec {
-        function: Some(Function { kind: Some(function::Kind::Native(native)) }),
-        child: Some(ChildOptions { backend: Backend::Inline.into(), ..ChildOptions::default() }),
-        ..JobSpec::default()
-    }
-}
-
-fn numbers(range: std::ops::Range<u64>) -> Chunk {
-    range.map(|number| format!("[{number}]")).collect()
 }
 
 /// Adds a run to outcomes by index: values, and the messages of failures.

@@ -1,29 +1,21 @@
 //! A client whose connection is lost again and again: everything goes on where it was.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected shall fail there")]
 
+mod work;
+
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use poolmap_client::{
-    Backend, ChildOptions, Chunk, Client, ClientError, Function, JobSpec, NativeFunction, Transport, function,
-};
+use poolmap_client::{Client, ClientError, JobSpec, Transport};
 use poolmap_coordinator::{Config, Coordinator};
 use poolmap_proto::transport;
-use poolmap_worker::runtime::native::Registry;
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio_stream::wrappers::UnixListenerStream;
 
-/// Far more than anything here takes; a test that waits for so long has failed.
-const LIMIT: Duration = Duration::from_secs(60);
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, future).await.unwrap()
-}
+use crate::work::{attach_worker, numbers, soon, spec};
 
 /// A coordinator, and a wire to it that can be cut.
 struct Scene {
@@ -46,13 +38,6 @@ impl Scene {
         let client = Client::new(Transport::unix(&near).await.unwrap());
         Self { coordinator, client, cut, folder }
     }
-
-    fn attach_worker(&self) {
-        let transport = Transport::in_process(self.coordinator.workers());
-        let registry = Registry::new().function("double", |x: u64| 2 * x);
-        let config = poolmap_worker::Config::new("inline".to_owned(), NonZeroU32::MIN, registry);
-        tokio::spawn(poolmap_worker::run(config, transport.into(), std::future::pending()));
-    }
 }
 
 /// Carries bytes between a socket and another, each connection until the next cut.
@@ -69,27 +54,14 @@ async fn wire(listener: UnixListener, far: PathBuf, cut: Arc<Notify>) {
     }
 }
 
-fn spec() -> JobSpec {
-    let native = NativeFunction { name: "double".to_owned() };
-    JobSpec {
-        function: Some(Function { kind: Some(function::Kind::Native(native)) }),
-        child: Some(ChildOptions { backend: Backend::Inline.into(), ..ChildOptions::default() }),
-        ..JobSpec::default()
-    }
-}
-
-fn numbers(range: std::ops::Range<u64>) -> Chunk {
-    range.map(|number| format!("[{number}]")).collect()
-}
-
 #[tokio::test]
 async fn every_task_is_added_once_and_every_outcome_read_once_however_often_the_connection_is_lost() {
     const TASKS: u64 = 100_000;
     let scene =
         Scene::start(Config { queued_bytes_max: 200_000, unread_bytes_max: 200_000, ..Config::default() })
             .await;
-    scene.attach_worker();
-    let job = scene.client.submit(spec()).await.unwrap();
+    attach_worker(&scene.coordinator);
+    let job = scene.client.submit(spec("double")).await.unwrap();
     let mut tasks = job.add_tasks();
     let sender = tokio::spawn(async move {
         for first in (0..TASKS).step_by(500) {
@@ -118,7 +90,7 @@ async fn every_task_is_added_once_and_every_outcome_read_once_however_often_the_
 #[tokio::test]
 async fn questions_are_asked_again() {
     let scene = Scene::start(Config::default()).await;
-    let job = scene.client.submit(spec()).await.unwrap();
+    let job = scene.client.submit(spec("double")).await.unwrap();
     job.add_tasks().finish().await.unwrap();
     for _ in 0..5 {
         scene.cut.notify_waiters();
@@ -131,8 +103,8 @@ async fn questions_are_asked_again() {
 #[tokio::test]
 async fn a_job_that_another_client_reads_is_found_by_its_number() {
     let scene = Scene::start(Config::default()).await;
-    scene.attach_worker();
-    let job = scene.client.submit(JobSpec { detached: true, ..spec() }).await.unwrap();
+    attach_worker(&scene.coordinator);
+    let job = scene.client.submit(JobSpec { detached: true, ..spec("double") }).await.unwrap();
     let mut tasks = job.add_tasks();
     tasks.send(numbers(0..100)).await.unwrap();
     tasks.finish().await.unwrap();
@@ -150,9 +122,9 @@ async fn a_job_that_another_client_reads_is_found_by_its_number() {
 #[tokio::test]
 async fn a_job_can_be_paused_and_go_on() {
     let scene = Scene::start(Config::default()).await;
-    let job = scene.client.submit(spec()).await.unwrap();
+    let job = scene.client.submit(spec("double")).await.unwrap();
     job.pause().await.unwrap();
-    scene.attach_worker();
+    attach_worker(&scene.coordinator);
     let mut tasks = job.add_tasks();
     tasks.send(numbers(0..3)).await.unwrap();
     tasks.finish().await.unwrap();
