@@ -29,6 +29,8 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// So many times as good as that contender, in the median of the rounds.
     Times(f64, &'static str),
+    /// So much more than that contender at most, in the medians.
+    Above(f64, &'static str),
 }
 
 /// A piece of work, ready to be done by each contender.
@@ -168,10 +170,17 @@ impl Goal {
                 let name = peer.map_or("", |peer| peer.name.as_str());
                 (format!("≥ {bound} × {name}"), ratio.map(|ratio| ratio.median))
             }
+            Self::Above(bound, peer) => {
+                let peer = contenders.iter().find(|contender| contender.name == *peer);
+                let theirs = peer.and_then(|peer| peer.spread).map(|spread| spread.median);
+                let more = ours.zip(theirs).map(|(ours, theirs)| ours - theirs);
+                let name = peer.map_or("", |peer| peer.name.as_str());
+                (format!("≤ {bound} {unit} more than {name}"), more)
+            }
         };
         let is_reached = measured.is_some_and(|measured| match self {
             Self::AtLeast(bound) | Self::Times(bound, _) => measured >= *bound,
-            Self::AtMost(bound) => measured <= *bound,
+            Self::AtMost(bound) | Self::Above(bound, _) => measured <= *bound,
         });
         GoalResult { text, measured, is_reached }
     }

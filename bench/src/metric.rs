@@ -61,7 +61,7 @@ impl Metric {
         Self::new("ms", Better::Lower, |run| Some(run.wall_s * 1e3))
     }
 
-    /// A time that the program measured and told itself.
+    /// A time or a size that the program measured and told itself.
     pub(crate) fn reported(label: &'static str, key: &'static str) -> Self {
         Self::new(label, Better::Lower, |run| run.reported.get(key).copied())
     }

@@ -22,6 +22,8 @@ pub(crate) struct Tools {
     pub(crate) latency: Result<PathBuf>,
     /// Of the venv: used by all Python peers and given to poolmap.
     pub(crate) python: PathBuf,
+    /// Of the Python package, which that interpreter has.
+    pub(crate) wheel: Result<PathBuf>,
     pub(crate) parallel: Result<PathBuf>,
     pub(crate) xargs: Result<PathBuf>,
     pub(crate) spawn_loops: Result<PathBuf>,
@@ -54,16 +56,18 @@ pub(crate) fn prepare(home: &Path, binaries: Option<&Path>, is_quick: bool) -> R
         fs::remove_dir_all(&scratch)?;
     }
     fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
+    let python = venv(&owned.join("venv"), &["joblib", "numpy", "cloudpickle"])?;
     let binaries = match binaries {
         Some(folder) => folder.canonicalize().with_context(|| format!("looking for {}", folder.display()))?,
-        None => build(home)?,
+        None => build(home, &python)?,
     };
     let peers = home.join("peers");
     Ok(Tools {
         poolmap: existing(binaries.join("poolmap")),
         native: existing(binaries.join("poolmap-example-native")),
         latency: existing(binaries.join("latency")),
-        python: venv(&owned.join("venv"), &["joblib", "numpy"])?,
+        wheel: install_wheel(&python, &binaries),
+        python,
         parallel: on_path("parallel").or_else(|_| install_parallel()),
         xargs: on_path("xargs"),
         spawn_loops: compile(&peers.join("spawn_loops.c"), &owned.join("spawn_loops")),
@@ -89,7 +93,7 @@ fn existing(path: PathBuf) -> Result<PathBuf> {
 }
 
 /// Builds what is measured, and tells the folder it lies in.
-fn build(home: &Path) -> Result<PathBuf> {
+fn build(home: &Path, python: &Path) -> Result<PathBuf> {
     say("building poolmap …")?;
     let packages = "build --release --quiet -p poolmap -p poolmap-example-native -p poolmap-bench";
     // Beside this very program, wherever the user's target folder is.
@@ -99,6 +103,8 @@ fn build(home: &Path) -> Result<PathBuf> {
         .args(packages.split(' '))
         .current_dir(home)
         .env("CARGO_TARGET_DIR", target))?;
+    let wheel = home.join("../python/build");
+    run(Command::new(wheel).env("CARGO_TARGET_DIR", target).env("PYTHON", python))?;
     Ok(target.join("release"))
 }
 
@@ -115,6 +121,17 @@ pub(crate) fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     run(Command::new(&real).args(["-m", "venv", "--clear"]).arg(folder))?;
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
     Ok(python)
+}
+
+/// Installs the package that was built with the binaries.
+fn install_wheel(python: &Path, binaries: &Path) -> Result<PathBuf> {
+    let folder = binaries.with_file_name("wheels");
+    let files = fs::read_dir(&folder).map_err(|_| anyhow!("not built"))?.flatten();
+    let is_ours = |path: &Path| path.extension().is_some_and(|extension| extension == "whl");
+    let wheel = files.map(|file| file.path()).find(|path| is_ours(path)).context("not built")?;
+    let install = ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"];
+    run(Command::new(python).args(install).arg(&wheel))?;
+    Ok(wheel)
 }
 
 fn install_parallel() -> Result<PathBuf> {

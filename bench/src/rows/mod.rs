@@ -4,6 +4,7 @@ mod clusters;
 mod commands;
 mod latency;
 mod payload;
+mod python;
 mod queue;
 mod recycle;
 mod start;
@@ -64,6 +65,49 @@ pub(crate) const ALL: &[RowEntry] = &[
         id: "9b",
         title: "10,000,000 tuples from a pipe: memory of the main process",
         build: queue::pipe,
+    },
+    RowEntry {
+        id: "11",
+        title: "Python: 100,000 futures, taken as they complete",
+        build: python::many::submit,
+    },
+    RowEntry { id: "12", title: "Python: `map` over 1,000,000 tuples", build: python::many::map },
+    RowEntry {
+        id: "13a",
+        title: "Python: `Pool.apply_async`, 100,000 calls",
+        build: python::many::apply_async,
+    },
+    RowEntry {
+        id: "13b",
+        title: "Python: `Pool.starmap_async`, 100,000 calls with one tuple each",
+        build: python::many::starmap_async,
+    },
+    RowEntry { id: "14", title: "Python: one task at a time, each waited for", build: python::latency::row },
+    RowEntry { id: "15a", title: "Python: four tuples, whole script", build: python::start::executor },
+    RowEntry {
+        id: "15b",
+        title: "Python: four calls in the calling process, whole script",
+        build: python::start::run_jobs,
+    },
+    RowEntry {
+        id: "16a",
+        title: "Python: 2,000 tasks of 100 kB of bytes each way",
+        build: python::large::bytes,
+    },
+    RowEntry {
+        id: "16b",
+        title: "Python: 200 tasks of a numpy array of 10 MB each way",
+        build: python::large::arrays,
+    },
+    RowEntry {
+        id: "17",
+        title: "Python: 500 tasks of 1 ms with numpy, a new child every 10",
+        build: python::recycling::row,
+    },
+    RowEntry {
+        id: "18",
+        title: "Python: memory of 1,000,000 futures that wait",
+        build: python::waiting::row,
     },
     RowEntry {
         id: "20",
