@@ -32,6 +32,8 @@ pub(crate) enum Violation {
 pub(crate) struct RunBuilder {
     lengths: Vec<u32>,
     values: Vec<u8>,
+    /// The first value if it did not come from the area, before `values`: it is not copied as long as no other follows.
+    first: Bytes,
     failures: Vec<Failure>,
     details: Vec<Detail>,
 }
@@ -107,8 +109,12 @@ impl RunBuilder {
             self.failures.push(Failure { exception, ..failure_message(failure, offset) });
             self.lengths.push(0);
         } else {
-            self.values.extend_from_slice(&body);
             self.lengths.push(body.len() as u32);
+            if self.lengths.len() == 1 {
+                self.first = body;
+            } else {
+                self.values.extend_from_slice(&body);
+            }
         }
         Ok(())
     }
@@ -123,9 +129,14 @@ impl RunBuilder {
         if has_details || !self.details.is_empty() {
             self.details.resize(self.lengths.len(), Detail::default());
         }
+        let values = match (self.first.is_empty(), self.values.is_empty()) {
+            (true, _) => self.values.into(),
+            (false, true) => self.first,
+            (false, false) => [&self.first[..], &self.values].concat().into(),
+        };
         OutcomeRun {
             lengths: self.lengths,
-            values: self.values.into(),
+            values,
             failures: self.failures,
             details: self.details,
             ..OutcomeRun::default()

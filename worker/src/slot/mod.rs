@@ -49,6 +49,7 @@ pub(crate) mod collect;
 pub(crate) mod driver;
 pub mod frame;
 pub mod map;
+mod outbox;
 pub mod record;
 pub(crate) mod runner;
 pub mod serve;

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use super::collect::{RunBuilder, Violation};
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::map::{NO_FENCE, SlotMap};
+use super::outbox::Outbox;
 use super::record::{MAX_BODY_BYTES, NO_RECORD, WORD_BYTES};
 use super::work::NextTasks;
 use crate::child::Child;
@@ -36,7 +37,7 @@ pub(crate) struct Runner {
     inbox: BytesMut,
     received: Instant,
     /// To be sent.
-    outbox: BytesMut,
+    outbox: Outbox,
     /// Jobs whose function was sent, and how much of each one's list of functions.
     loaded: BTreeMap<u64, usize>,
     /// Sequence number of the next task to send.
@@ -75,7 +76,7 @@ impl Runner {
             child,
             inbox: BytesMut::new(),
             received: Instant::now(),
-            outbox: BytesMut::new(),
+            outbox: Outbox::default(),
             loaded: BTreeMap::new(),
             next_sequence: 1,
             next_outcome: 1,
@@ -99,7 +100,7 @@ impl Runner {
         let Ok(ready) = ready else { return Progress::Closed };
         let mut is_closed = false;
         if ready.is_writable() && !self.outbox.is_empty() {
-            match self.socket.try_write(&self.outbox) {
+            match self.socket.try_write(self.outbox.chunk()) {
                 Ok(written) => self.outbox.advance(written),
                 Err(error) => is_closed |= error.kind() != io::ErrorKind::WouldBlock,
             }
@@ -162,8 +163,9 @@ impl Runner {
         if let Entry::Vacant(new) = self.loaded.entry(job.id) {
             new.insert(0);
             let (function, length) = (job.id as u32, job.function.len() as u64);
-            self.outbox.put_slice(&Header { function, length, ..Header::new(Kind::Function) }.encode());
-            self.outbox.put_slice(&job.function);
+            let header = Header { function, length, ..Header::new(Kind::Function) };
+            self.outbox.tail().put_slice(&header.encode());
+            self.outbox.tail().put_slice(&job.function);
         }
     }
 
@@ -175,7 +177,7 @@ impl Runner {
     /// Sends what the socket takes at once: a runner whose turn has not come yet can so load its function.
     pub(crate) fn send_now(&mut self) {
         // Nobody waits on this socket yet, so tokio does not know that it can be written to.
-        while let Ok(written) = nix::unistd::write(&self.socket, &self.outbox) {
+        while let Ok(written) = nix::unistd::write(&self.socket, self.outbox.chunk()) {
             self.outbox.advance(written);
             if self.outbox.is_empty() {
                 return;
@@ -194,8 +196,8 @@ impl Runner {
         for body in job.functions.from(*sent) {
             let (function, index) = (job.id as u32, *sent as u64);
             let header = Header { function, index, length: body.len() as u64, ..Header::new(Kind::Define) };
-            self.outbox.put_slice(&header.encode());
-            self.outbox.put_slice(&body);
+            self.outbox.tail().put_slice(&header.encode());
+            self.outbox.tail().put_slice(&body);
             *sent += 1;
         }
     }
@@ -215,13 +217,12 @@ impl Runner {
             length: length as u64,
             ..Header::new(Kind::Batch)
         };
-        self.outbox.reserve(HEADER_BYTES + length);
-        self.outbox.put_slice(&header.encode());
-        tasks.lengths.iter().for_each(|length| self.outbox.put_u32_le(*length));
+        self.outbox.tail().put_slice(&header.encode());
+        tasks.lengths.iter().for_each(|length| self.outbox.tail().put_u32_le(*length));
         if tasks.job.joins_payloads {
-            put_joined(&mut self.outbox, tasks);
+            put_joined(self.outbox.tail(), tasks);
         } else {
-            self.outbox.put_slice(tasks.payloads);
+            self.outbox.put(tasks.payloads.clone());
         }
         self.next_sequence += count as u64;
         self.tasks_sent += count as u64;
@@ -229,7 +230,7 @@ impl Runner {
 
     /// Tells the runner that its area was read.
     fn send_drained(&mut self) {
-        self.outbox.put_slice(&Header::new(Kind::Drained).encode());
+        self.outbox.tail().put_slice(&Header::new(Kind::Drained).encode());
     }
 
     /// Hangs up, which tells the runner to end, and hands over its child to be waited for.
@@ -335,7 +336,7 @@ impl Runner {
 }
 
 fn put_joined(out: &mut BytesMut, tasks: &NextTasks<'_>) {
-    let mut payloads = tasks.payloads;
+    let mut payloads = &tasks.payloads[..];
     for (place, length) in tasks.lengths.iter().enumerate() {
         if place > 0 {
             out.put_u8(b',');

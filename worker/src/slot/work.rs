@@ -53,7 +53,7 @@ pub(crate) struct NextTasks<'a> {
     /// Index in the job of the first of them.
     pub(crate) index: u64,
     pub(crate) lengths: &'a [u32],
-    pub(crate) payloads: &'a [u8],
+    pub(crate) payloads: Bytes,
 }
 
 impl Work {
@@ -110,6 +110,7 @@ impl Work {
         let lengths = self.lengths.get(offset as usize..(offset + count) as usize)?;
         let bytes: usize = lengths.iter().map(|length| *length as usize).sum();
         let payloads = self.payloads.get(self.sent_bytes..self.sent_bytes + bytes)?;
+        let payloads = self.payloads.slice_ref(payloads);
         let end = sequence + u64::from(count);
         self.frame = Some(SentFrame { sequence, sent_end: end, end, offset });
         self.sent += count;

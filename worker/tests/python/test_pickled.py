@@ -1,6 +1,7 @@
 """Pickled calls: what the Python package sends, run to the end."""
 
 import json
+import marshal
 import os
 import pickle
 import struct
@@ -8,7 +9,10 @@ import sys
 import threading
 import unittest
 
-from pool_side import BATCH, HEADER, READY, REFUSED, Runner, WithRunner
+from pool_side import BATCH, DONE, FULL, HEADER, LARGE, READY, REFUSED, RUNNER, Runner, WithRunner
+
+sys.path.append(os.path.dirname(RUNNER))
+from poolmap_runner import buffers
 
 DEFINE = 10
 FIRST_FUNCTION = 2
@@ -18,6 +22,22 @@ def setup(initializer=None, **fields):
     pickled = None if initializer is None else pickle.dumps(initializer)
     fields = {"version": sys.version_info[:2], "path": sys.path, "argv": ["of the user"], **fields}
     return pickle.dumps({**fields, "initializer": pickled})
+
+
+def value(body):
+    """The value that a record holds, in any of its forms."""
+    if body[:1] == b"\x80":
+        return pickle.loads(body)
+    return buffers.load(body) if body[:1] == b"\0" else marshal.loads(body)
+
+
+def plain(call):
+    return marshal.dumps(call, 2)
+
+
+def with_buffers(call):
+    pickler = buffers.Pickler()
+    return b"".join(pickler.parts(pickler.dumps(call)))
 
 
 class PickledCalls(WithRunner):
@@ -35,7 +55,9 @@ class PickledCalls(WithRunner):
         self.slot.socket.sendall(header + body)
 
     def run_calls(self, *calls):
-        payloads = [pickle.dumps(call, 5) for call in calls]
+        return self.run_payloads(*(pickle.dumps(call, 5) for call in calls))
+
+    def run_payloads(self, *payloads):
         first, self.slot.next = self.slot.next, self.slot.next + len(payloads)
         lengths = struct.pack(f"<{len(payloads)}I", *map(len, payloads))
         self.slot.send(
@@ -47,7 +69,7 @@ class PickledCalls(WithRunner):
 
     def values(self, *calls):
         records = self.run_calls(*calls)
-        return [pickle.loads(record.body) for record in records if not record.failed]
+        return [value(record.body) for record in records if not record.failed]
 
     def test_functions_of_the_list_are_called_by_number(self):
         self.assertEqual(self.announce().kind, READY)
@@ -93,7 +115,7 @@ class PickledCalls(WithRunner):
         self._frame(DEFINE, 0, b"cno_such_module\nf\n.")
         first, second = self.run_calls((FIRST_FUNCTION, ()), (0, (pickle.dumps(abs), (-4,), {})))
         self.assertIn("no_such_module", json.loads(first.body.partition(b"\0")[0])["message"])
-        self.assertEqual(pickle.loads(second.body), 4)
+        self.assertEqual(value(second.body), 4)
 
     def test_an_initializer_runs_before_the_first_task(self):
         self.announce(setup((os.putenv, ("A", "b"))))
@@ -123,7 +145,42 @@ class PickledCalls(WithRunner):
         self.slot.receive()
         self.slot.drained()
         record = self.slot.receive(9)
-        self.assertEqual(pickle.loads(record.body[4:]), large)
+        self.assertEqual(value(record.body[4:]), large)
+
+    def test_plain_calls_give_what_pickled_ones_give_together_and_among_those(self):
+        self.announce()
+        self.define(max)
+        call = FIRST_FUNCTION, (1, 2.5)
+        for payloads in [plain(call)] * 3, [plain(call), pickle.dumps(call), with_buffers(call), plain(call)]:
+            self.assertEqual([value(record.body) for record in self.run_payloads(*payloads)], [2.5] * len(payloads))
+
+    def test_plain_values_are_what_they_were(self):
+        self.announce()
+        self.define(min)
+        values = [0, -(2**40), 2**100, True, None, 1.5, "é", "\ud800", b"b", (1, "a"), [2], {"a": 1}, bytearray(b"c")]
+        received = self.values(*((FIRST_FUNCTION, ([each],)) for each in values))
+        self.assertEqual([(type(each), each) for each in received], [(type(each), each) for each in values])
+
+    def test_large_buffers_travel_beside_their_pickle_and_may_be_written_to(self):
+        self.announce()
+        self.define(pickle.PickleBuffer)
+        for size in (100_000, 3_000_000):
+            large = bytearray(bytes(range(250)) * (size // 250))
+            payload = with_buffers((FIRST_FUNCTION, (pickle.PickleBuffer(large),)))
+            sequence, self.slot.next = self.slot.next, self.slot.next + 1
+            head = struct.pack("<I", len(payload))
+            self.slot.send(BATCH, function=1, count=1, attempt=1, sequence=sequence, body=head + payload)
+            if size > 1 << 20:
+                self.slot.receive(FULL)
+                self.slot.drained()
+                body = self.slot.receive(LARGE).body[4:]
+                self.slot.receive(DONE)
+            else:
+                self.slot.receive(DONE)
+                body = self.slot.read(1)[0].body
+            self.assertEqual(bytes(body[:1]), b"\0")
+            received = memoryview(value(bytearray(body)))
+            self.assertEqual((received.readonly, bytes(received)), (False, bytes(large)))
 
 
 class Streams(unittest.TestCase):

@@ -13,6 +13,7 @@ const FILES: &[(&str, &str)] = &[
     ("runner.py", include_str!("runner.py")),
     ("poolmap_runner/__init__.py", include_str!("poolmap_runner/__init__.py")),
     ("poolmap_runner/awaiting.py", include_str!("poolmap_runner/awaiting.py")),
+    ("poolmap_runner/buffers.py", include_str!("poolmap_runner/buffers.py")),
     ("poolmap_runner/details.py", include_str!("poolmap_runner/details.py")),
     ("poolmap_runner/failures.py", include_str!("poolmap_runner/failures.py")),
     ("poolmap_runner/frames.py", include_str!("poolmap_runner/frames.py")),

@@ -10,6 +10,8 @@ FUNCTION, BATCH, DRAINED, EXIT, READY, REFUSED, DONE, FULL, LARGE, DEFINE = rang
 FORK, FORKED, EXITED = range(16, 19)
 
 _READ_BYTES = 1 << 18
+# A body that is received in parts begins so far from where memory is aligned: a payload after one length is then aligned.
+_BODY_OFFSET = 12
 
 
 class Gone(Exception):
@@ -32,16 +34,18 @@ def receive(descriptor):
     return Frame(header, read(descriptor, header[-1]))
 
 
-def send(descriptor, kind, *, function=0, sequence=0, index=0, value=0, body=b""):
-    """Sends a frame whole."""
-    header = HEADER.pack(kind, function, 0, 0, sequence, index, value, len(body))
+def send(descriptor, kind, *, function=0, sequence=0, index=0, value=0, body=b"", parts=()):
+    """Sends a frame whole; its body may also be several parts."""
+    parts = parts or (body,)
+    length = sum(map(len, parts))
+    header = HEADER.pack(kind, function, 0, 0, sequence, index, value, length)
     try:
         # Together if small, so that the other end wakes once; not copied if large.
-        if len(body) <= _READ_BYTES:
-            _write(descriptor, header + body)
+        if length <= _READ_BYTES:
+            _write(descriptor, b"".join((header, *parts)))
         else:
-            _write(descriptor, header)
-            _write(descriptor, body)
+            for part in (header, *parts):
+                _write(descriptor, part)
     except ConnectionError:
         raise Gone from None
 
@@ -66,13 +70,12 @@ def read(descriptor, size):
 
 
 def _read_on(descriptor, beginning, size):
-    whole = bytearray(size)
+    body = memoryview(bytearray(_BODY_OFFSET + size))[_BODY_OFFSET:]
     got = now = len(beginning)
-    whole[:got] = beginning
-    rest = memoryview(whole)
+    body[:got] = beginning
     while now and got < size:
-        now = os.readv(descriptor, [rest[got:]])
+        now = os.readv(descriptor, [body[got:]])
         got += now
     if got < size:
         raise Gone
-    return whole
+    return body

@@ -4,22 +4,33 @@
   pair of a function and its arguments; and `path` for `sys` where the calls come from this host. Otherwise `modules` are texts
   of modules that the pickles need, by their names: this host may have another version, or none.
 - Each function of the job's list comes in a frame of its own, pickled, and is loaded when a task first names it.
-- A payload is a pickled pair of a number and arguments. Numbers from `FIRST_FUNCTION` on are the functions of the list;
-  those below are calls of this module: `_call_carried` and `_call_with_keywords`.
-- A value is its pickle. A failure carries the exception, pickled, behind a NUL after what it always is.
+- A payload is a pair of a number and arguments. Numbers from `FIRST_FUNCTION` on are the functions of the list; those below
+  are calls of this module: `_call_carried` and `_call_with_keywords`.
+- Payloads and values have one of three forms, told by their first byte: a pickle; a pickle with buffers (`buffers.py`); or
+  else what `marshal` writes, for arguments and values of the commonest types. Those can be put together to a list, so that
+  one call reads them all.
+- A failure carries the exception, pickled, behind a NUL after what it always is.
 
 The Python package writes what this module reads: `poolmap/_calls.py`.
 """
 
-import pickle
+import gc
+import marshal
 import sys
 from _struct import Struct
 from pickle import dumps, loads
 
+from . import buffers
 from .functions import Refused
 
 PROTOCOL = 5
 FIRST_FUNCTION = 2
+
+_PICKLE, _PICKLE_WITH_BUFFERS = 0x80, 0
+# Of exactly these types; `marshal` would also take what it does not give back as it was.
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+# Without references, which would count over a whole list.
+_MARSHAL_VERSION = 2
 
 
 class Calls:
@@ -33,6 +44,7 @@ class Calls:
         if not is_settled:
             self._settle_in(setup)
         self.functions = [_call_carried, self._call_with_keywords]
+        self._pickler = buffers.Pickler()
 
     def _settle_in(self, setup):
         _check_version(setup["version"][:2])
@@ -54,38 +66,40 @@ class Calls:
     def run(self, slot, frame):
         """Runs the tasks of a batch; returns the number after the last one that ran. As `Slot._run_plain`."""
         words, write, functions = slot.words, slot.map.write, self.functions
+        plain, pickle, large = marshal.dumps, self._pickler.dumps, self._pickler.buffers
         pack = Struct("<I").pack
         sequence = frame.sequence
-        lengths = Struct(f"<{frame.count}I").unpack_from(frame.body)
-        # Slices of bytes are cheaper while they are small; what came large is not copied.
-        body = frame.body if type(frame.body) is bytes else memoryview(frame.body)
-        begin = 4 * frame.count
-        for length in lengths:
+        for call in _calls(frame):
             words[0] = sequence
             if words[1] <= sequence:
                 break
-            end = begin + length
             try:
-                number, arguments = loads(body[begin:end])
+                number, arguments = call if type(call) is tuple else _load(call)
                 value = functions[number](*arguments)
             except BaseException as error:
                 record = self._failed(slot, error)
             else:
                 try:
-                    pickled = dumps(value, PROTOCOL)
-                    record = pack(len(pickled)) + pickled
+                    if type(value) in _PLAIN:
+                        encoded = plain(value, _MARSHAL_VERSION)
+                    else:
+                        encoded = pickle(value)
+                    record = pack(len(encoded)) + encoded
                 except BaseException:
                     record = None
+                    large.clear()
             # Not in the handler above, whose exception would become the context of the task's own.
             if record is None:
                 record = self._settle(slot, value)
-            try:
-                write(record)
-            except ValueError:
-                slot.write_elsewhere(sequence, record)
-            number = arguments = value = record = pickled = None  # What a task has made does not outlive it.
+            if large:
+                slot.write_parts(sequence, self._pickler.parts(encoded))
+            else:
+                try:
+                    write(record)
+                except ValueError:
+                    slot.write_elsewhere(sequence, record)
+            call = number = arguments = value = record = encoded = None  # What a task has made does not outlive it.
             sequence += 1
-            begin = end
         return sequence
 
     def _settle(self, slot, value):
@@ -99,7 +113,7 @@ class Calls:
 
     def _initialize(self, pickled):
         try:
-            function, arguments = loads(pickled)
+            function, arguments = _load(pickled)
             function(*arguments)
         except BaseException as error:
             from . import failures
@@ -121,6 +135,37 @@ class Calls:
 
     def _call_with_keywords(self, number, arguments, keywords):
         return self.functions[number](*arguments, **keywords)
+
+
+def _calls(frame):
+    """The calls of a batch, plain ones as what they are and others as their payloads."""
+    count, body = frame.count, frame.body
+    lengths = Struct(f"<{count}I").unpack_from(body)
+    begin = 4 * count
+    if body[begin] not in (_PICKLE, _PICKLE_WITH_BUFFERS):
+        collecting = gc.isenabled()
+        gc.disable()  # Two tuples a task: the collector would walk them over and over, for nothing.
+        try:
+            return marshal.loads(b"[" + count.to_bytes(4, "little") + body[begin:])
+        except (ValueError, TypeError, EOFError):
+            pass  # They are not all plain.
+        finally:
+            if collecting:
+                gc.enable()
+    payloads = []
+    for length in lengths:
+        payloads.append(body[begin : begin + length])
+        begin += length
+    return payloads
+
+
+def _load(payload):
+    """The call in a payload."""
+    if payload[0] == _PICKLE:
+        return loads(payload)
+    if payload[0] == _PICKLE_WITH_BUFFERS:
+        return buffers.load(payload)
+    return marshal.loads(payload)
 
 
 def _check_version(version):

@@ -247,10 +247,11 @@ class Slot:
             return self._with_details(_too_large(length), seconds, stdout, stderr)
         return _word.pack(length | word & FAILED | DETAILED) + details + record[WORD_BYTES:]
 
-    def write_elsewhere(self, sequence, record):
-        """Delivers a record that does not fit into what is left of the area."""
-        if len(record) - WORD_BYTES > MAX_BODY_BYTES:
-            record = _too_large(len(record) - WORD_BYTES)
+    def write_elsewhere(self, sequence, *parts):
+        """Delivers a record, in one or more parts, that does not fit into what is left of the area."""
+        length = sum(map(len, parts)) - WORD_BYTES
+        if length > MAX_BODY_BYTES:
+            parts = (_too_large(length),)
         self._send(frames.FULL, sequence=sequence)
         while True:
             frame = frames.receive(self._socket)
@@ -258,11 +259,24 @@ class Slot:
                 break
             self._pending.append(frame)
         self.map.seek(AREA_OFFSET)
-        try:
-            self.map.write(record)
-        except ValueError:
-            self._send(frames.LARGE, sequence=sequence, body=record)
+        if not self._has_written(parts):
+            self._send(frames.LARGE, sequence=sequence, parts=parts)
             self.map.seek(AREA_OFFSET + _word.size)  # The word there says that this record is not in the area.
+
+    def write_parts(self, sequence, parts):
+        """Delivers a value whose encoding is in several parts."""
+        length = sum(map(len, parts))
+        parts = _word.pack(min(length, MAX_BODY_BYTES)), *parts
+        if not self._has_written(parts):
+            self.write_elsewhere(sequence, *parts)
+
+    def _has_written(self, parts):
+        """Writes a record if there is room for it in what is left of the area."""
+        has_room = sum(map(len, parts)) <= len(self.map) - self.map.tell()
+        if has_room:
+            for part in parts:
+                self.map.write(part)
+        return has_room
 
 
 def _failure_record(body):
