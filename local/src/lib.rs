@@ -83,11 +83,6 @@ pub struct WorkerProgram {
     pub path: PathBuf,
     /// Its `--log-level`.
     pub log_level: String,
-    /// Whether what tasks write to their standard output goes to that of this process, else to its standard error.
-    pub shares_stdout: bool,
-    /// Whether it is killed when this process dies, as seen by the thread that starts it, which must live for as long. It ends
-    /// by itself when its connection does, but that may live on in a process that was forked from this one.
-    pub dies_with_us: bool,
 }
 
 /// The system refused something that workers need.
@@ -304,10 +299,10 @@ impl Start {
             self.program.log_level.clone().into(),
         ];
         let null = std::fs::File::open("/dev/null")?;
-        let (stdout, stderr) = (io::stdout(), io::stderr());
-        let stdout = if self.program.shares_stdout { stdout.as_fd() } else { stderr.as_fd() };
-        let streams = [null.as_fd(), stdout, stderr.as_fd()];
-        let pid = program::start(&self.program.path, words, streams, self.program.dies_with_us)?;
+        // What tasks write to their standard output must not mix with results.
+        let stderr = io::stderr();
+        let streams = [null.as_fd(), stderr.as_fd(), stderr.as_fd()];
+        let pid = program::start(&self.program.path, words, streams, false)?;
         Ok(Worker { pid, notice: os::exit_notice(pid)? })
     }
 }

@@ -14,6 +14,7 @@ import weakref
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from . import _unpicklable
+from ._buffers import Pickler
 
 PROTOCOL = 5
 _CARRIED = 0
@@ -202,10 +203,11 @@ def dumps_function(function):
 
 def dumps_call(call, function, arguments, keywords):
     """The payload of a call, by value where pickle alone cannot, or would refer to what only this process has."""
+    pickler = Pickler()
     try:
-        pickled = pickle.dumps(call, PROTOCOL)
+        pickled = pickler.dumps(call)
         if _MAIN not in pickled:
-            return pickled
+            return b"".join(pickler.parts(pickled)) if pickler.buffers else pickled
     except Exception:
         pass
     import cloudpickle
@@ -216,11 +218,10 @@ def dumps_call(call, function, arguments, keywords):
         raise _unpicklable.explained_call(function, arguments, keywords, error) from None
 
 
-def careful(function, number, arguments, keywords, _error):
-    """The payload of a call of a function of the list, for arguments that `pickle.dumps` did not do for."""
-    if keywords is None:
-        return dumps_call((number, arguments), function, arguments, keywords)
-    return dumps_call((_WITH_KEYWORDS, (number, arguments, keywords)), function, arguments, keywords)
+def pickled(function, number, arguments, keywords):
+    """The payload of a call of a function of the list."""
+    call = (number, arguments) if keywords is None else (_WITH_KEYWORDS, (number, arguments, keywords))
+    return dumps_call(call, function, arguments, keywords)
 
 
 def dumps_setup(initializer, initargs, is_here):

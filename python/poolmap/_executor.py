@@ -218,11 +218,11 @@ class Executor(_Submitting, concurrent.futures.Executor):
         _exit.keep(ended, close)
 
     def _here(self, hooks):
-        from . import _native, _program
+        from . import _native
 
         if not sys.executable:
             raise RuntimeError("sys.executable is empty, so no interpreter for the tasks can be started")
-        return _native.Pool.local(_program.path(), self._max_workers, hooks)
+        return _native.Pool.local(self._max_workers, hooks)
 
 
 def _retire(executor, options, calls):
@@ -257,9 +257,13 @@ class _Hooks:
     """What the native half calls."""
 
     def __init__(self, ended):
+        import marshal
         import pickle
 
-        self.dumps, self.loads, self.careful = pickle.dumps, pickle.loads, _calls.careful
+        from . import _buffers
+
+        self.pickled = _calls.pickled
+        self.loads, self.loads_plain, self.loads_with_buffers = pickle.loads, marshal.loads, _buffers.load
         self.failure, self.broken, self.refused = _errors.of_failure, _errors.of_pool, refused
         self._ended = ended
 

@@ -1,5 +1,6 @@
 """`poolmap.Pool`: the methods of `multiprocessing.Pool`, on an executor."""
 
+import concurrent.futures
 import threading
 from multiprocessing import TimeoutError
 
@@ -26,9 +27,7 @@ class Pool:
     def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
         """Runs `func(*args, **kwds)`; `callback` gets its value, or `error_callback` its exception, in another thread."""
         self._check_open()
-        result = AsyncResult(callback, error_callback)
-        self._executor.submit(func, *args, **kwds).add_done_callback(result._take_future)
-        return result
+        return _result(self._executor.submit(func, *args, **kwds), _same, callback, error_callback)
 
     def map(self, func, iterable, chunksize=None):
         """The values of `func(item)`, in a list; raises the first exception."""
@@ -46,16 +45,15 @@ class Pool:
     def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
         """As `starmap`, at once with a result to come; `callback` gets the list."""
         self._check_open()
-        result = AsyncResult(callback, error_callback)
         tuples = list(iterable)
+        if len(tuples) == 1:  # Results of a list travel by themselves; those of single calls together.
+            return _result(self._executor.submit(func, *tuples[0]), _in_list, callback, error_callback)
+        result = AsyncResult(callback, error_callback)
         if not tuples:
             result._settle([], None)
             return result
-        if len(tuples) == 1:  # Results of a list travel by themselves; those of single calls together.
-            self._executor.submit(func, *tuples[0]).add_done_callback(result._take_only)
-            return result
         results, add = self._executor._track().results(func)
-        results.when_complete(len(tuples), lambda: result._take_results(results))
+        results.when_complete(len(tuples), lambda: result._take(lambda: _values_of(results)))
         try:
             add(tuples)
         except Exception as error:  # One of them has no pickle, so the list will not be whole.
@@ -156,23 +154,13 @@ class AsyncResult:
             raise ValueError(f"{self!r} not ready")
         return self._error is None
 
-    def _take_future(self, future):
+    def _take(self, get):
         try:
-            self._settle(future.result(), None)
+            value = get()
         except (Exception, SystemExit) as error:
             self._settle(None, error)
-
-    def _take_only(self, future):
-        try:
-            self._settle([future.result()], None)
-        except (Exception, SystemExit) as error:
-            self._settle(None, error)
-
-    def _take_results(self, results):
-        try:
-            self._settle(_values_of(results), None)
-        except (Exception, SystemExit) as error:
-            self._settle(None, error)
+        else:
+            self._settle(value, None)
 
     def _settle(self, value, error):
         with self._lock:
@@ -186,6 +174,51 @@ class AsyncResult:
                 callback(what)
         finally:
             self._done.set()
+
+
+class _ResultOfFuture(AsyncResult):
+    """The result of a task when nobody is called with it: its future knows all, and nothing need watch it."""
+
+    def __init__(self, future, gather):
+        self._future = future
+        self._gather = gather
+
+    def get(self, timeout=None):
+        try:
+            self._future.exception(timeout)
+        except concurrent.futures.TimeoutError:
+            raise TimeoutError from None
+        except concurrent.futures.CancelledError:
+            pass  # Which is raised below.
+        return self._gather(self._future.result())
+
+    def wait(self, timeout=None):
+        concurrent.futures.wait([self._future], timeout)
+
+    def ready(self):
+        return self._future.done()
+
+    def successful(self):
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return not self._future.cancelled() and self._future.exception() is None
+
+
+def _result(future, gather, callback, error_callback):
+    """The result of one task."""
+    if callback is None and error_callback is None:
+        return _ResultOfFuture(future, gather)
+    result = AsyncResult(callback, error_callback)
+    future.add_done_callback(lambda future: result._take(lambda: gather(future.result())))
+    return result
+
+
+def _same(value):
+    return value
+
+
+def _in_list(value):
+    return [value]
 
 
 class _Values:

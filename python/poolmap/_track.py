@@ -47,6 +47,10 @@ class Track:
         """Whether a task counts as begun."""
         return index is not None and self._job.has_begun(index)
 
+    def wait(self, future, timeout):
+        """Waits for a future of this track if that is shorter than its own way to wait."""
+        self._job.wait(future, timeout)
+
     def cancel(self, index):
         """Stops a task, whose future is cancelled."""
         if index is not None:

@@ -7,27 +7,89 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tokio::sync::mpsc;
 
-use crate::results::Piece;
+use crate::piece::Piece;
+use crate::waiters::Waiters;
 
 /// Runs of outcomes that may wait to be delivered; then the engine waits, and the coordinator behind it.
 pub(crate) const QUEUE: usize = 64;
 
-/// What the engine has for futures.
+/// What the engine has for futures of a job.
 #[derive(Debug)]
-pub(crate) enum News {
-    /// The outcomes of a run, with a future for each.
-    Outcomes(Vec<Option<Py<PyAny>>>, OutcomeRun),
+pub(crate) struct News {
+    /// None for one that nobody waits for any more.
+    futures: Vec<Option<Py<PyAny>>>,
+    what: What,
+    waiters: Arc<Waiters>,
+}
+
+#[derive(Debug)]
+enum What {
+    /// An outcome for each future.
+    Outcomes(OutcomeRun),
     /// These tasks will never run; says why, unless they were cancelled.
-    Never(Vec<Option<Py<PyAny>>>, Option<String>),
+    Never(Option<String>),
     /// All results of an iterator are there; what is to be called then.
     Complete(Py<PyAny>),
+}
+
+impl News {
+    pub(crate) fn outcomes(futures: Vec<Option<Py<PyAny>>>, run: OutcomeRun, waiters: Arc<Waiters>) -> Self {
+        Self { futures, what: What::Outcomes(run), waiters }
+    }
+
+    pub(crate) fn never(
+        futures: Vec<Option<Py<PyAny>>>,
+        reason: Option<String>,
+        waiters: Arc<Waiters>,
+    ) -> Self {
+        Self { futures, what: What::Never(reason), waiters }
+    }
+
+    pub(crate) fn complete(call: Py<PyAny>, waiters: Arc<Waiters>) -> Self {
+        Self { futures: Vec::new(), what: What::Complete(call), waiters }
+    }
+
+    /// Those that it is about.
+    pub(crate) fn futures(&self) -> &[Option<Py<PyAny>>] {
+        &self.futures
+    }
+
+    /// Sends it to whoever settles these futures. Waits while futures are settled more slowly than tasks end.
+    pub(crate) async fn send(self, queue: &mpsc::Sender<Self>) {
+        let waiters = self.waiters.clone();
+        if let Some(news) = waiters.offer(self) {
+            let _gone = queue.send(news).await;
+        }
+    }
+
+    /// Settles the futures, or calls what is to be called.
+    pub(crate) fn settle(self, py: Python<'_>, hooks: &Hooks) {
+        let count = self.futures.len();
+        let settled = match self.what {
+            What::Outcomes(run) => settle_run(py, self.futures, run, hooks),
+            What::Never(reason) => self
+                .futures
+                .into_iter()
+                .flatten()
+                .try_for_each(|future| never(future.bind(py), reason.as_deref(), hooks)),
+            What::Complete(call) => call.call0(py).map(drop),
+        };
+        self.waiters.settled(count);
+        if let Err(error) = settled {
+            error.write_unraisable(py, None);
+        }
+    }
 }
 
 /// What outcomes are turned into, as the Python half decides.
 #[derive(Debug)]
 pub(crate) struct Hooks {
-    /// `loads(bytes)`: a value.
+    /// `loads(bytes)`: the value that was pickled.
     pub(crate) loads: Py<PyAny>,
+    /// `loads_plain(bytes)`: what `marshal` has written.
+    pub(crate) loads_plain: Py<PyAny>,
+    /// `loads_with_buffers(bytearray)`: the value that was pickled with buffers of its own, which it may keep.
+    pub(crate) loads_with_buffers: Py<PyAny>,
     /// `failure(kind, type, message, traceback, pickled)`: the exception for a task that failed.
     pub(crate) failure: Py<PyAny>,
     /// `broken(reason)`: the exception for a task that will never run.
@@ -35,45 +97,10 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// The value of a task, or the exception that stands for its failure.
-    pub(crate) fn outcome<'py>(
-        &self,
-        py: Python<'py>,
-        piece: &Piece,
-        outcome: &Outcome,
-    ) -> PyResult<Result<Bound<'py, PyAny>, Bound<'py, PyAny>>> {
-        match outcome {
-            Outcome::Value(range) => {
-                let pickled = piece.run.values.get(range.clone()).unwrap_or_default();
-                let loaded = self.loads.bind(py).call1((PyBytes::new(py, pickled),));
-                // A value that cannot be loaded here is a failure of its task alone.
-                Ok(loaded.map_err(|error| error.into_value(py).into_bound(py).into_any()))
-            }
-            Outcome::Failure(place) => {
-                let failure = piece.run.failures.get(*place).cloned().unwrap_or_default();
-                let kind = failure.kind().word();
-                let pickled = PyBytes::new(py, &failure.exception);
-                let words = (kind, failure.r#type, failure.message, failure.traceback, pickled);
-                Ok(Err(self.failure.bind(py).call1(words)?))
-            }
-            Outcome::Cancelled => Ok(Err(self.cancelled(py)?)),
-        }
-    }
-
     /// The exception for a task that was cancelled.
     pub(crate) fn cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.failure.bind(py).call1(("cancelled", "", "", "", PyBytes::new(py, b"")))
     }
-}
-
-/// How one task of a piece ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Where its value lies.
-    Value(std::ops::Range<usize>),
-    /// Which of the failures it is.
-    Failure(usize),
-    Cancelled,
 }
 
 /// Settles futures until the engine has ended, then says so by calling `ended`.
@@ -82,7 +109,7 @@ pub(crate) fn run(mut news: mpsc::Receiver<News>, hooks: Arc<Hooks>, ended: Py<P
         Python::attach(|py| {
             let mut next = Some(first);
             while let Some(news_of_tasks) = next {
-                settle(py, news_of_tasks, &hooks);
+                news_of_tasks.settle(py, &hooks);
                 next = news.try_recv().ok();
             }
         });
@@ -94,20 +121,6 @@ pub(crate) fn run(mut news: mpsc::Receiver<News>, hooks: Arc<Hooks>, ended: Py<P
         // Here, where the interpreter still stands.
         drop((hooks, ended));
     });
-}
-
-fn settle(py: Python<'_>, news: News, hooks: &Hooks) {
-    let settled = match news {
-        News::Outcomes(futures, run) => settle_run(py, futures, run, hooks),
-        News::Never(futures, reason) => futures
-            .into_iter()
-            .flatten()
-            .try_for_each(|future| never(future.bind(py), reason.as_deref(), hooks)),
-        News::Complete(call) => call.call0(py).map(drop),
-    };
-    if let Err(error) = settled {
-        error.write_unraisable(py, None);
-    }
 }
 
 fn never(future: &Bound<'_, PyAny>, reason: Option<&str>, hooks: &Hooks) -> PyResult<()> {
@@ -126,15 +139,16 @@ fn settle_run(
 ) -> PyResult<()> {
     let mut piece = Piece::new(run);
     for future in futures {
-        let Some(outcome) = piece.next() else { return Ok(()) };
-        let Some(future) = future else { continue };
-        let future = future.bind(py);
-        if outcome == Outcome::Cancelled {
-            future.call_method0(pyo3::intern!(py, "_drop"))?;
+        if piece.is_cancelled() {
+            if let Some(future) = future {
+                future.call_method0(py, pyo3::intern!(py, "_drop"))?;
+            }
             continue;
         }
-        let outcome = hooks.outcome(py, &piece, &outcome)?;
-        settle_one(future, outcome)?;
+        let Some(outcome) = piece.next(py, hooks) else { return Ok(()) };
+        if let Some(future) = future {
+            settle_one(future.bind(py), outcome?)?;
+        }
     }
     Ok(())
 }

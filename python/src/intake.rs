@@ -11,11 +11,21 @@ use pyo3::{Py, PyAny};
 use tokio::sync::Notify;
 
 use crate::results::Shared;
+use crate::waiters::Waiters;
 
 /// Bytes of payloads after which a chunk is full. Larger ones would only wait longer to be sent.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Tasks after which a chunk is full.
 const CHUNK_TASKS: usize = 1 << 16;
+
+/// What a task carries.
+#[derive(Debug)]
+pub(crate) enum Payload<'a> {
+    /// Is copied into a chunk with others.
+    Small(&'a [u8]),
+    /// Is a chunk by itself.
+    Large(Bytes),
+}
 
 /// Who waits for the outcomes of a chunk.
 #[derive(Debug)]
@@ -50,6 +60,8 @@ pub(crate) struct Intake {
     begun: AtomicU64,
     /// There is something new for an engine that waits.
     wake: Notify,
+    /// Of the futures.
+    pub(crate) waiters: Arc<Waiters>,
 }
 
 /// Why a job takes no tasks.
@@ -102,7 +114,12 @@ pub(crate) struct Delivered {
 
 impl Intake {
     pub(crate) fn new(slots: u64) -> Self {
-        Self { state: Mutex::default(), begun: AtomicU64::new(slots), wake: Notify::new() }
+        Self {
+            state: Mutex::default(),
+            begun: AtomicU64::new(slots),
+            wake: Notify::new(),
+            waiters: Arc::default(),
+        }
     }
 
     pub(crate) fn begun(&self) -> u64 {
@@ -127,12 +144,14 @@ impl Intake {
     }
 
     /// Appends a task with a future; returns its index.
-    pub(crate) fn add(&self, payload: &[u8], future: Py<PyAny>) -> Result<u64, Refusal> {
+    pub(crate) fn add(&self, payload: Payload<'_>, future: Py<PyAny>) -> Result<u64, Refusal> {
         let mut state = self.lock();
-        let open = state.open(|sink| matches!(sink, Sink::Futures(_)), || Sink::Futures(Vec::new()))?;
+        let is_same = |sink: &Sink| matches!(sink, Sink::Futures(_));
+        let open = state.open(&payload, is_same, || Sink::Futures(Vec::new()))?;
         if let Sink::Futures(futures) = &mut open.sink {
             futures.push(Some(future));
         }
+        self.waiters.expect_one();
         let index = state.append(payload);
         self.wake(state);
         Ok(index)
@@ -141,14 +160,14 @@ impl Intake {
     /// Appends a task of an iterator, in which it has this place.
     pub(crate) fn add_result(
         &self,
-        payload: &[u8],
+        payload: Payload<'_>,
         shared: &Arc<Shared>,
         place: u64,
     ) -> Result<u64, Refusal> {
         let mut state = self.lock();
         let is_same =
             |sink: &Sink| matches!(sink, Sink::Results { shared: other, .. } if Arc::ptr_eq(other, shared));
-        state.open(is_same, || Sink::Results { shared: shared.clone(), place })?;
+        state.open(&payload, is_same, || Sink::Results { shared: shared.clone(), place })?;
         let index = state.append(payload);
         self.wake(state);
         Ok(index)
@@ -204,9 +223,10 @@ impl Intake {
 }
 
 impl State {
-    /// The chunk to append to: a new one if the open one is full or has another kind of sink.
+    /// The chunk to append a payload to: a new one if the open one is full or has another kind of sink.
     fn open(
         &mut self,
+        payload: &Payload<'_>,
         fits: impl Fn(&Sink) -> bool,
         sink: impl FnOnce() -> Sink,
     ) -> Result<&mut Open, Refusal> {
@@ -214,7 +234,8 @@ impl State {
             return Err(refusal.clone());
         }
         let is_full = |open: &Open| open.payloads.len() >= CHUNK_BYTES || open.lengths.len() >= CHUNK_TASKS;
-        if self.open.as_ref().is_some_and(|open| is_full(open) || !fits(&open.sink)) {
+        let is_large = matches!(payload, Payload::Large(_));
+        if self.open.as_ref().is_some_and(|open| is_large || is_full(open) || !fits(&open.sink)) {
             self.finish_open();
         }
         let first_index = self.next_index;
@@ -226,18 +247,30 @@ impl State {
         }))
     }
 
-    fn append(&mut self, payload: &[u8]) -> u64 {
-        if let Some(open) = &mut self.open {
-            open.lengths.push(payload.len() as u32);
-            open.payloads.extend_from_slice(payload);
+    fn append(&mut self, payload: Payload<'_>) -> u64 {
+        match (&mut self.open, payload) {
+            (Some(open), Payload::Small(payload)) => {
+                open.lengths.push(payload.len() as u32);
+                open.payloads.extend_from_slice(payload);
+            }
+            (Some(open), Payload::Large(payload)) => {
+                open.lengths.push(payload.len() as u32);
+                self.finish_open_with(Some(payload));
+            }
+            (None, _) => {}
         }
         self.next_index += 1;
         self.next_index - 1
     }
 
     fn finish_open(&mut self) {
+        self.finish_open_with(None);
+    }
+
+    /// Nothing more is appended to the open chunk; `large` is all that it holds, if there is such.
+    fn finish_open_with(&mut self, large: Option<Bytes>) {
         if let Some(Open { first_index, lengths, payloads, sink }) = self.open.take() {
-            let chunk = Chunk { lengths, payloads: payloads.into() };
+            let chunk = Chunk { lengths, payloads: large.unwrap_or_else(|| payloads.into()) };
             self.full.push_back(Parcel { first_index, chunk, sink });
         }
     }

@@ -10,8 +10,9 @@ use tokio::sync::{OnceCell, mpsc, watch};
 
 use crate::delivery::News;
 use crate::intake::{Delivered, Intake, Parcel, Refusal, Sink, Stop};
-use crate::results::Piece;
+use crate::piece::Piece;
 use crate::sinks::{Delivery, Sinks};
+use crate::waiters::Waiters;
 
 /// While all slots are busy, tasks are sent at most so often: what comes in between travels together.
 const PACE: Duration = Duration::from_micros(500);
@@ -37,6 +38,8 @@ pub(crate) struct Start {
 /// What the two directions share.
 #[derive(Debug, Default)]
 struct Traffic {
+    /// Of the futures.
+    waiters: Arc<Waiters>,
     sinks: Mutex<Sinks>,
     /// Tasks sent, and outcomes received.
     sent: AtomicU64,
@@ -52,7 +55,7 @@ impl Traffic {
 /// Runs a job until it is closed and has all its outcomes, or nothing runs any more.
 pub(crate) async fn run(start: Start) {
     let Start { client, spec, ship, slots, stops_running, intake, news, mut broken } = start;
-    let traffic = Traffic::default();
+    let traffic = Traffic { waiters: intake.waiters.clone(), ..Traffic::default() };
     let opened = OnceCell::new();
     let carried = async {
         let job = opened.get_or_try_init(|| open(&client, spec, &ship)).await?;
@@ -85,7 +88,7 @@ pub(crate) async fn run(start: Start) {
     let waiting: Vec<_> =
         lock(&traffic.sinks).drain().chain(unsent.into_iter().map(|parcel| parcel.sink)).collect();
     for sink in waiting {
-        never(sink, reason.clone(), &news).await;
+        never(sink, reason.clone(), &traffic, &news).await;
     }
 }
 
@@ -103,14 +106,15 @@ async fn abandon(job: Option<&Job>) {
 }
 
 /// Tells a sink that tasks of it will never run: why, unless they were cancelled.
-async fn never(sink: Sink, reason: Option<String>, news: &mpsc::Sender<News>) {
+async fn never(sink: Sink, reason: Option<String>, traffic: &Traffic, news: &mpsc::Sender<News>) {
     match sink {
         Sink::Futures(futures) => {
-            let _gone = news.send(News::Never(futures, reason)).await;
+            let waiting = futures.into_iter().flatten().map(Some).collect();
+            News::never(waiting, reason, traffic.waiters.clone()).send(news).await;
         }
         Sink::Results { shared, .. } => {
             if let Some(done) = shared.refuse(reason) {
-                let _gone = news.send(News::Complete(done)).await;
+                News::complete(done, traffic.waiters.clone()).send(news).await;
             }
         }
     }
@@ -153,7 +157,7 @@ impl Feeder<'_> {
             tasks.add_functions(taken.functions);
             for parcel in taken.parcels {
                 if taken.is_cancelled && parcel.first_index >= begun {
-                    never(parcel.sink, None, self.news).await;
+                    never(parcel.sink, None, self.traffic, self.news).await;
                 } else {
                     send(&mut tasks, parcel, self.traffic).await?;
                 }
@@ -242,8 +246,7 @@ async fn receive(
         traffic.done.fetch_add(tasks, Ordering::Relaxed);
         intake.note_outcomes(tasks);
         for told in sort(run, traffic) {
-            // Waits while futures are settled more slowly than tasks end.
-            let _gone = news.send(told).await;
+            told.send(news).await;
         }
     }
     Ok(outcomes.end().map_or_else(String::new, |end| end.error.clone()))
@@ -253,9 +256,12 @@ async fn receive(
 fn sort(run: OutcomeRun, traffic: &Traffic) -> Vec<News> {
     let mut told = Vec::new();
     lock(&traffic.sinks).take(run, |delivery| match delivery {
-        Delivery::Futures(futures, run) => told.push(News::Outcomes(futures, run)),
+        Delivery::Futures(futures, run) => {
+            told.push(News::outcomes(futures, run, traffic.waiters.clone()));
+        }
         Delivery::Results(shared, place, run) => {
-            told.extend(shared.push(place, Piece::new(run)).map(News::Complete));
+            let done = shared.push(place, Piece::new(run));
+            told.extend(done.map(|call| News::complete(call, traffic.waiters.clone())));
         }
     });
     told

@@ -10,12 +10,20 @@ mod encoder;
 mod engine;
 mod intake;
 mod job;
+mod piece;
+mod plain;
 mod pool;
 mod results;
 mod sinks;
 mod sizing;
+mod waiters;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Large payloads come and go in this library. The system's allocator gives their memory back each time, and the kernel fills it
+/// with zeros anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Forks between the first process that loaded this module and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);

@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use poolmap_client::{
     AccessError, Backend, ChildOptions, Function, InvalidRoute, JobSpec, PickledCalls, Role, Route, function,
 };
-use poolmap_local::{Place, Shape, WorkerProgram};
+use poolmap_local::{Place, Shape};
+use poolmap_worker::runtime::native::Registry;
 use pyo3::exceptions::{
     PyConnectionError, PyFileNotFoundError, PyOSError, PyPermissionError, PyRuntimeError, PyValueError,
 };
@@ -19,9 +20,9 @@ use pyo3::types::{PyBytes, PyDict};
 use tokio::sync::mpsc;
 
 use crate::delivery::{self, Hooks, QUEUE};
-use crate::encoder::{Encoder, check_size};
+use crate::encoder::{self, Encoder};
 use crate::engine::{Engine, Site, StartError};
-use crate::intake::{Intake, Stop};
+use crate::intake::{Intake, Payload, Stop};
 use crate::results::Results;
 
 /// A worker that is silent for so long is lost: it is on this machine, so it is stopped or stuck.
@@ -46,18 +47,13 @@ pub(crate) struct Job {
 
 #[pymethods]
 impl Pool {
-    /// Starts a pool on this machine. `program` is the file of the `poolmap` program; `hooks` is an object with the functions
-    /// that `delivery::Hooks` and `encoder::Encoder` call, and with `ended()`, called when the pool has ended.
+    /// Starts a pool on this machine. `hooks` is an object with the functions that `delivery::Hooks` and `encoder::Encoder`
+    /// call, and with `ended()`, called when the pool has ended.
     #[staticmethod]
-    fn local(
-        py: Python<'_>,
-        program: PathBuf,
-        slots: NonZeroU32,
-        hooks: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
-        let log_level = "warn".to_owned();
-        let program = WorkerProgram { path: program, log_level, shares_stdout: true, dies_with_us: true };
-        let place = Place::Processes(program);
+    fn local(py: Python<'_>, slots: NonZeroU32, hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
+        // The worker lives in the engine's thread: a process of its own would be two more wake-ups for each task that is
+        // waited for, and further copies of what is large.
+        let place = Place::Inline(Registry::new());
         let shape = Shape { workers: NonZeroU32::MIN, slots, place, worker_timeout: WORKER_TIMEOUT };
         Self::start(py, Site::Here(shape), hooks)
     }
@@ -145,11 +141,15 @@ impl Pool {
 impl Pool {
     fn start(py: Python<'_>, site: Site, hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
         let function = |name: &str| Ok::<_, PyErr>(hooks.getattr(name)?.unbind());
-        let encoder = Encoder::new(function("dumps")?, function("careful")?, function("refused")?);
+        let encoder = Encoder::new(function("pickled")?, function("refused")?);
         let ended = function("ended")?;
-        let hooks =
-            Hooks { loads: function("loads")?, failure: function("failure")?, broken: function("broken")? };
-        let hooks = Arc::new(hooks);
+        let hooks = Arc::new(Hooks {
+            loads: function("loads")?,
+            loads_plain: function("loads_plain")?,
+            loads_with_buffers: function("loads_with_buffers")?,
+            failure: function("failure")?,
+            broken: function("broken")?,
+        });
         let (sender, news) = mpsc::channel(QUEUE);
         let engine = py.detach(|| Engine::start(site, sender));
         let engine = engine.map_err(|error| not_started(&error))?;
@@ -198,8 +198,9 @@ impl Job {
         future: Py<PyAny>,
     ) -> PyResult<Option<u64>> {
         self.encoder.check_process()?;
-        match self.encoder.encode(py, function, number, arguments, Some(keywords)) {
-            Ok(payload) => self.add(py, &payload, future).map(Some),
+        let mut buffer = Vec::new();
+        match self.encoder.encode(function, number, arguments, Some(keywords), &mut buffer) {
+            Ok(payload) => self.add(py, payload, future).map(Some),
             Err(error) => {
                 future.call_method1(py, pyo3::intern!(py, "_fail"), (error.into_value(py),))?;
                 Ok(None)
@@ -211,18 +212,37 @@ impl Job {
     fn submit_payload(
         &self,
         py: Python<'_>,
-        payload: &Bound<'_, PyBytes>,
+        payload: Bound<'_, PyBytes>,
         future: Py<PyAny>,
     ) -> PyResult<u64> {
         self.encoder.check_process()?;
-        check_size(payload)?;
-        self.add(py, payload, future)
+        self.add(py, encoder::payload(payload, &mut Vec::new())?, future)
     }
 
     /// An iterator over the results of tasks that are added to it, in their order or in that of their completion.
     fn results(&self, is_ordered: bool) -> PyResult<Results> {
         self.encoder.check_process()?;
         Ok(Results::new(self.intake.clone(), self.hooks.clone(), self.encoder.clone(), is_ordered))
+    }
+
+    /// Waits for a future, for so many seconds at most, where this is a shorter way than the future's own; else returns at
+    /// once. So the future may be settled afterwards, or not.
+    fn wait(&self, future: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+        let py = future.py();
+        let patience = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        if self.encoder.is_foreign() {
+            return Ok(());
+        }
+        let Some(news) = self.intake.waiters.wait(future, deadline)? else { return Ok(()) };
+        if future.getattr(pyo3::intern!(py, "_done_callbacks"))?.is_empty()? {
+            news.settle(py, &self.hooks);
+        } else {
+            // They must not run here, where they would be within what the caller does.
+            let hooks = self.hooks.clone();
+            thread::spawn(move || Python::attach(|py| news.settle(py, &hooks)));
+        }
+        Ok(())
     }
 
     /// Whether a task counts as begun: it is one of the oldest without an outcome, as many as there are slots, or has ended.
@@ -249,8 +269,8 @@ impl Job {
 }
 
 impl Job {
-    fn add(&self, py: Python<'_>, payload: &Bound<'_, PyBytes>, future: Py<PyAny>) -> PyResult<u64> {
-        let added = self.intake.add(payload.as_bytes(), future);
+    fn add(&self, py: Python<'_>, payload: Payload<'_>, future: Py<PyAny>) -> PyResult<u64> {
+        let added = self.intake.add(payload, future);
         added.map_err(|refusal| self.encoder.refused(py, refusal))
     }
 }

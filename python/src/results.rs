@@ -5,61 +5,18 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use poolmap_client::OutcomeRun;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::delivery::{Hooks, Outcome};
+use crate::delivery::Hooks;
 use crate::encoder::Encoder;
 use crate::intake::{Intake, Stop};
+use crate::piece::Piece;
 
 /// While a thread waits, it looks so often whether a signal came.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 /// Tasks that are encoded before other threads of the interpreter get their turn.
 const TURN_TASKS: u64 = 1000;
-
-/// A run of outcomes that is read task by task.
-#[derive(Debug)]
-pub(crate) struct Piece {
-    pub(crate) run: OutcomeRun,
-    next: usize,
-    /// Bytes of the values before the next task's.
-    begin: usize,
-    /// Failures before the next task's.
-    failures: usize,
-}
-
-impl Piece {
-    pub(crate) fn new(run: OutcomeRun) -> Self {
-        Self { run, next: 0, begin: 0, failures: 0 }
-    }
-
-    fn is_read(&self) -> bool {
-        self.next >= self.tasks()
-    }
-
-    fn tasks(&self) -> usize {
-        self.run.lengths.len() + self.run.cancelled as usize
-    }
-
-    /// How the next task ended.
-    pub(crate) fn next(&mut self) -> Option<Outcome> {
-        if self.is_read() {
-            return None;
-        }
-        let place = self.next;
-        self.next += 1;
-        let Some(length) = self.run.lengths.get(place) else { return Some(Outcome::Cancelled) };
-        let end = self.begin + *length as usize;
-        let value = std::mem::replace(&mut self.begin, end)..end;
-        let failure = self.run.failures.get(self.failures).filter(|failure| failure.offset as usize == place);
-        if failure.is_none() {
-            return Some(Outcome::Value(value));
-        }
-        self.failures += 1;
-        Some(Outcome::Failure(self.failures - 1))
-    }
-}
 
 /// Where the engine leaves outcomes for an iterator.
 #[derive(Debug, Default)]
@@ -90,7 +47,7 @@ impl Shared {
     /// Adds outcomes; returns what is to be called if they are the last.
     pub(crate) fn push(&self, place: u64, piece: Piece) -> Option<Py<PyAny>> {
         let mut state = self.lock();
-        let tasks = piece.tasks() as u64;
+        let tasks = piece.tasks();
         state.pieces.insert(place, piece);
         self.changed.notify_one();
         let (left, _) = state.awaited.as_mut()?;
@@ -146,6 +103,8 @@ pub(crate) struct Results {
     added: u64,
     given: u64,
     current: Option<Piece>,
+    /// For payloads on their way to the intake.
+    buffer: Vec<u8>,
     /// Indexes of the tasks without a result, and perhaps of some more.
     tasks: VecDeque<Range<u64>>,
     /// Somebody has asked for a result: what is then left unasked for is of no interest.
@@ -163,8 +122,21 @@ impl Results {
     ) -> Self {
         let shared = Arc::default();
         let (tasks, timeout) = (VecDeque::new(), None);
-        let (added, given, current, is_begun) = (0, 0, None, false);
-        Self { intake, hooks, encoder, shared, is_ordered, added, given, current, tasks, is_begun, timeout }
+        let (added, given, current, buffer, is_begun) = (0, 0, None, Vec::new(), false);
+        Self {
+            intake,
+            hooks,
+            encoder,
+            shared,
+            is_ordered,
+            added,
+            given,
+            current,
+            buffer,
+            tasks,
+            is_begun,
+            timeout,
+        }
     }
 }
 
@@ -179,8 +151,8 @@ impl Results {
     ) -> PyResult<u64> {
         let (py, before) = (tuples.py(), self.added);
         for arguments in tuples.try_iter()? {
-            let payload = self.encoder.encode(py, function, number, &arguments?, None)?;
-            let added = self.intake.add_result(payload.as_bytes(), &self.shared, self.added);
+            let payload = self.encoder.encode(function, number, &arguments?, None, &mut self.buffer)?;
+            let added = self.intake.add_result(payload, &self.shared, self.added);
             let index = added.map_err(|refusal| self.encoder.refused(py, refusal))?;
             self.added += 1;
             match self.tasks.back_mut() {
@@ -229,9 +201,8 @@ impl Results {
         }
         loop {
             if let Some(piece) = &mut self.current
-                && let Some(outcome) = piece.next()
+                && let Some(outcome) = piece.next(py, &self.hooks)
             {
-                let outcome = self.hooks.outcome(py, piece, &outcome);
                 self.count();
                 return match outcome? {
                     Ok(value) => Ok(Some(value.unbind())),

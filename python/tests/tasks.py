@@ -71,6 +71,21 @@ async def awaited(value):
     return value
 
 
+def same(value):
+    return value
+
+
+_kept = []
+
+
+def keep(value):
+    _kept.append(value)
+
+
+def kept():
+    return _kept[0]
+
+
 class CountedLoads:
     """Knows how often such an object was unpickled in this process."""
 

@@ -54,7 +54,7 @@ fn backend(args: &RunArgs, target: &Target, slots: NonZeroU32) -> Backend {
 
 fn worker_program(log_level: Level) -> WorkerProgram {
     let log_level = log_level.word().to_owned();
-    WorkerProgram { path: THIS_PROGRAM.into(), log_level, shares_stdout: false, dies_with_us: false }
+    WorkerProgram { path: THIS_PROGRAM.into(), log_level }
 }
 
 /// Runs a planned job to its end, whatever that is, and leaves no process behind.

@@ -1,0 +1,1 @@
+../../worker/src/runtime/python/poolmap_runner/buffers.py
