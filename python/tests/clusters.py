@@ -9,7 +9,8 @@ import threading
 
 from conftest import eventually
 
-from poolmap import _program
+# That of the wheel.
+PROGRAM = os.path.join(sys.prefix, "bin", "poolmap")
 
 
 class Cluster:
@@ -32,7 +33,7 @@ class Cluster:
 
     def _start(self, *words, **options):
         process = subprocess.Popen(
-            [_program.path(), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options
+            [PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options
         )
         self._processes.append(process)
         return process
@@ -49,7 +50,7 @@ class Cluster:
 
     def told(self, *words):
         """What the command line prints about the cluster."""
-        words = [_program.path(), *words, "--access", self.access]
+        words = [PROGRAM, *words, "--access", self.access]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 

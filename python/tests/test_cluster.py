@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from clusters import Cluster, Relay, addresses
+from clusters import PROGRAM, Cluster, Relay, addresses
 from conftest import eventually, needed, other_python, run_script
 from tasks import add, die, pid, wait_for
 
@@ -86,7 +86,7 @@ with poolmap.Executor(%s) as pool:
     environment.pop("POOLMAP_ACCESS", None)
 
     def cluster(word):
-        words = [poolmap._program.path(), "cluster", word, "cluster.toml"]
+        words = [PROGRAM, "cluster", word, "cluster.toml"]
         subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=50)
 
     cluster("up")
@@ -126,13 +126,12 @@ def test_an_address_in_the_clear_is_one_of_this_machine(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = poolmap._program.path()
-    words = [program, "coordinator", "--insecure", "--listen", f"127.0.0.1:{port}"]
+    words = [PROGRAM, "coordinator", "--insecure", "--listen", f"127.0.0.1:{port}"]
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as coordinator:
         try:
             assert coordinator.stdout.readline()
-            with subprocess.Popen([program, "worker", "--connect", url, "--insecure", "--python", sys.executable]) as worker:
+            with subprocess.Popen([PROGRAM, "worker", "--connect", url, "--insecure", "--python", sys.executable]) as worker:
                 try:
                     with poolmap.Executor(cluster=url) as pool:
                         assert pool.submit(abs, -3).result() == 3
