@@ -16,6 +16,7 @@ use crate::error::ClientError;
 use crate::files;
 use crate::job::Job;
 use crate::patience::Patience;
+use crate::requests::{max_item_bytes, taken};
 
 pub(crate) type Stub = JobsClient<GrpcService>;
 
@@ -65,7 +66,7 @@ impl Client {
             _ => status.into(),
         };
         let response = self.repeat(submit, is_unheard, refused).await?;
-        Ok(Job::new(response.job_id, self.clone()).taking(response.max_message_bytes))
+        Ok(Job::new(response.job_id, self.clone()).taking(taken(response.max_message_bytes)))
     }
 
     /// A job that was submitted before, by whomever. Nothing is asked of the coordinator yet.
@@ -82,8 +83,14 @@ impl Client {
 
     /// All attached workers, by ascending id.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, ClientError> {
+        Ok(self.census().await?.0)
+    }
+
+    /// All attached workers, by ascending id, and how large a task's arguments or a function may be, in bytes.
+    pub async fn census(&self) -> Result<(Vec<WorkerStatus>, usize), ClientError> {
         let list = async || self.cluster.clone().list_workers(ListWorkersRequest {}).await;
-        Ok(self.call(list).await?.workers)
+        let answer = self.call(list).await?;
+        Ok((answer.workers, max_item_bytes(taken(answer.max_message_bytes))))
     }
 
     /// Has a worker, named by its id or name, finish what it runs and leave.

@@ -27,12 +27,9 @@ impl Job {
         Self { id, client, max_message_bytes: MAX_TAKEN_BYTES }
     }
 
-    /// The same job of a coordinator that takes no larger messages; 0: it did not say.
-    pub(crate) fn taking(self, max_message_bytes: u64) -> Self {
-        match usize::try_from(max_message_bytes) {
-            Ok(0) | Err(_) => self,
-            Ok(max_message_bytes) => Self { max_message_bytes, ..self },
-        }
+    /// The same job of a coordinator that takes no larger messages.
+    pub(crate) fn taking(self, max_message_bytes: usize) -> Self {
+        Self { max_message_bytes, ..self }
     }
 
     /// The coordinator's number of this job.

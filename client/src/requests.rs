@@ -1,8 +1,8 @@
 //! What is appended to a job becomes requests, none of them larger than the coordinator takes.
 
 use bytes::Bytes;
-use poolmap_proto::ENVELOPE_BYTES;
 use poolmap_proto::v1::{AddTasksRequest, FunctionList, TaskChunk};
+use poolmap_proto::{ENVELOPE_BYTES, MAX_TAKEN_BYTES};
 
 use crate::chunk::Chunk;
 use crate::error::ClientError;
@@ -60,6 +60,19 @@ impl Addition {
         }
         Ok(requests)
     }
+}
+
+/// The largest message that a coordinator takes, as it says; 0: it does not.
+pub(crate) fn taken(max_message_bytes: u64) -> usize {
+    match usize::try_from(max_message_bytes) {
+        Ok(0) | Err(_) => MAX_TAKEN_BYTES,
+        Ok(max_message_bytes) => max_message_bytes,
+    }
+}
+
+/// How large a task or function may be that is to go into a message of this size.
+pub(crate) fn max_item_bytes(max_message_bytes: usize) -> usize {
+    max_message_bytes.saturating_sub(ENVELOPE_BYTES + ITEM_BYTES)
 }
 
 fn in_message(length: usize) -> usize {

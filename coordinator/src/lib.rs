@@ -199,7 +199,7 @@ impl Coordinator {
     /// The service that operators call.
     #[must_use]
     pub fn cluster(&self) -> ClusterServer<ClusterService> {
-        ClusterServer::new(ClusterService::new(self.commands.clone()))
+        ClusterServer::new(ClusterService::new(self.commands.clone(), self.max_message_bytes))
     }
 
     /// The service that workers attach to.

@@ -12,8 +12,6 @@ use crate::plain;
 
 /// Numbers below this one are the runner's own calls: see `poolmap_runner/pickled.py`.
 const FIRST_FUNCTION: u64 = 2;
-/// What one task of the protocol carries.
-const PAYLOAD_BYTES_MAX: usize = (1 << 30) - 1;
 
 /// Turns calls into payloads.
 #[derive(Debug)]
@@ -22,12 +20,14 @@ pub(crate) struct Encoder {
     pickled: Py<PyAny>,
     /// `refused(reason)`: the exception for a task that comes too late; the reason is None if the executor was shut down.
     refused: Py<PyAny>,
+    /// How large a payload may be.
+    bytes_max: usize,
     forks: u32,
 }
 
 impl Encoder {
-    pub(crate) fn new(pickled: Py<PyAny>, refused: Py<PyAny>) -> Self {
-        Self { pickled, refused, forks: forks() }
+    pub(crate) fn new(pickled: Py<PyAny>, refused: Py<PyAny>, bytes_max: usize) -> Self {
+        Self { pickled, refused, bytes_max, forks: forks() }
     }
 
     /// Whether this process was forked from the one that made this.
@@ -49,10 +49,38 @@ impl Encoder {
         let wire = number + FIRST_FUNCTION;
         buffer.clear();
         if keywords.is_none() && plain::write_call(wire, arguments, buffer).is_some() {
+            self.check_size(buffer.len())?;
             return Ok(Payload::Small(buffer));
         }
         let pickled = self.pickled.bind(arguments.py()).call1((function, wire, arguments, keywords))?;
-        payload(pickled.cast_into::<PyBytes>()?, buffer)
+        self.payload(pickled.cast_into::<PyBytes>()?, buffer)
+    }
+
+    /// Bytes of Python's as a payload: large ones stay where they are, small ones are copied into `buffer`.
+    pub(crate) fn payload<'a>(
+        &self,
+        pickled: Bound<'_, PyBytes>,
+        buffer: &'a mut Vec<u8>,
+    ) -> PyResult<Payload<'a>> {
+        let bytes = pickled.as_bytes().len();
+        self.check_size(bytes)?;
+        if bytes >= CHUNK_BYTES {
+            return Ok(Payload::Large(Bytes::from_owner(PyBackedBytes::from(pickled))));
+        }
+        buffer.clear();
+        buffer.extend_from_slice(pickled.as_bytes());
+        Ok(Payload::Small(buffer))
+    }
+
+    fn check_size(&self, bytes: usize) -> PyResult<()> {
+        if bytes <= self.bytes_max {
+            return Ok(());
+        }
+        Err(PyValueError::new_err(format!(
+            "the arguments have {bytes} bytes when pickled; a task carries {} at most here: pass a file's name instead, or start \
+             the cluster's coordinator with a larger --max-message-size",
+            self.bytes_max
+        )))
     }
 
     /// The exception for a task that a job does not take.
@@ -66,20 +94,4 @@ impl Encoder {
             Err(error) => error,
         }
     }
-}
-
-/// Bytes of Python's as a payload: large ones stay where they are, small ones are copied into `buffer`.
-pub(crate) fn payload<'a>(pickled: Bound<'_, PyBytes>, buffer: &'a mut Vec<u8>) -> PyResult<Payload<'a>> {
-    let bytes = pickled.as_bytes().len();
-    if bytes > PAYLOAD_BYTES_MAX {
-        return Err(PyValueError::new_err(format!(
-            "the arguments have {bytes} bytes when pickled; a task carries {PAYLOAD_BYTES_MAX} at most: pass a file's name instead"
-        )));
-    }
-    if bytes >= CHUNK_BYTES {
-        return Ok(Payload::Large(Bytes::from_owner(PyBackedBytes::from(pickled))));
-    }
-    buffer.clear();
-    buffer.extend_from_slice(pickled.as_bytes());
-    Ok(Payload::Small(buffer))
 }

@@ -19,6 +19,8 @@ use crate::delivery::News;
 use crate::intake::Intake;
 use crate::job;
 
+/// How large a task's payload may be at most: what one task of the protocol carries.
+const PAYLOAD_BYTES_MAX: usize = (1 << 30) - 1;
 /// Jobs that may wait to be started; whoever opens one more waits for room.
 const STARTS: usize = 16;
 /// How long a coordinator that was reached may take to let us in.
@@ -91,6 +93,11 @@ impl Engine {
         self.site.slots
     }
 
+    /// How large a task's payload may be.
+    pub(crate) fn payload_bytes_max(&self) -> usize {
+        self.site.payload_bytes_max
+    }
+
     /// Starts a job that runs what its intake is given. `stops_running`: a task that is cancelled is stopped if it runs.
     pub(crate) fn open(&self, spec: JobSpec, stops_running: bool) -> Arc<Intake> {
         let intake = Arc::new(Intake::new(self.site.slots));
@@ -142,6 +149,7 @@ impl Drop for Engine {
 struct Connected {
     client: Client,
     slots: u64,
+    payload_bytes_max: usize,
     ship: Arc<[PathBuf]>,
 }
 
@@ -182,14 +190,16 @@ async fn connect(site: Site) -> Result<(Option<Local>, Connected), StartError> {
             let slots = u64::from(shape.slots.get()) * u64::from(shape.workers.get());
             let local = Local::start(shape)?;
             let client = Client::new(Transport::in_process(local.coordinator().jobs()));
-            Ok((Some(local), Connected { client, slots, ship: Arc::default() }))
+            let payload_bytes_max = PAYLOAD_BYTES_MAX;
+            Ok((Some(local), Connected { client, slots, payload_bytes_max, ship: Arc::default() }))
         }
         Site::Cluster { route, ship } => {
             let client = Client::new(route.connect().await?);
             // Whoever is refused learns it from the first answer.
-            let workers = client.clone().with_patience(GREETING_PATIENCE).workers().await?;
+            let (workers, taken) = client.clone().with_patience(GREETING_PATIENCE).census().await?;
             let slots = workers.iter().map(|worker| u64::from(worker.slots)).sum();
-            Ok((None, Connected { client, slots, ship: ship.into() }))
+            let payload_bytes_max = taken.min(PAYLOAD_BYTES_MAX);
+            Ok((None, Connected { client, slots, payload_bytes_max, ship: ship.into() }))
         }
     }
 }

@@ -20,7 +20,7 @@ use pyo3::types::{PyBytes, PyDict};
 use tokio::sync::mpsc;
 
 use crate::delivery::{self, Hooks, QUEUE};
-use crate::encoder::{self, Encoder};
+use crate::encoder::Encoder;
 use crate::engine::{Engine, Site, StartError};
 use crate::intake::{Intake, Payload, Stop};
 use crate::results::Results;
@@ -141,7 +141,7 @@ impl Pool {
 impl Pool {
     fn start(py: Python<'_>, site: Site, hooks: &Bound<'_, PyAny>) -> PyResult<Self> {
         let function = |name: &str| Ok::<_, PyErr>(hooks.getattr(name)?.unbind());
-        let encoder = Encoder::new(function("pickled")?, function("refused")?);
+        let (pickled, refused) = (function("pickled")?, function("refused")?);
         let ended = function("ended")?;
         let hooks = Arc::new(Hooks {
             loads: function("loads")?,
@@ -153,6 +153,7 @@ impl Pool {
         let (sender, news) = mpsc::channel(QUEUE);
         let engine = py.detach(|| Engine::start(site, sender));
         let engine = engine.map_err(|error| not_started(&error))?;
+        let encoder = Encoder::new(pickled, refused, engine.payload_bytes_max());
         let thread = thread::Builder::new().name("poolmap-outcomes".to_owned());
         let for_thread = hooks.clone();
         thread.spawn(move || delivery::run(news, for_thread, ended))?;
@@ -216,7 +217,7 @@ impl Job {
         future: Py<PyAny>,
     ) -> PyResult<u64> {
         self.encoder.check_process()?;
-        self.add(py, encoder::payload(payload, &mut Vec::new())?, future)
+        self.add(py, self.encoder.payload(payload, &mut Vec::new())?, future)
     }
 
     /// An iterator over the results of tasks that are added to it, in their order or in that of their completion.

@@ -259,10 +259,15 @@ def test_a_client_that_is_killed_leaves_no_job(cluster, tmp_path):
         assert pool.submit(abs, -1).result() == 1, "its slot is free"
 
 
-def test_arguments_larger_than_the_coordinator_takes_are_told_with_its_limit(cluster):
+@pytest.mark.parametrize("too_large", [bytes(70_000_000), "x" * 70_000_000], ids=["bytes", "text"])
+def test_arguments_larger_than_the_coordinator_takes_fail_their_own_call_and_no_other(cluster, too_large):
     with poolmap.Executor(cluster=cluster.access) as pool:
-        with pytest.raises(poolmap.PoolBroken, match="--max-message-size"):
-            pool.submit(len, bytes(70_000_000)).result()
+        before = pool.submit(abs, -1)
+        with pytest.raises(ValueError, match="(?s)7000.* bytes when pickled.*--max-message-size"):
+            pool.submit(len, too_large).result()
+        with pytest.raises(ValueError, match="--max-message-size"):
+            list(pool.map(len, [too_large]))
+        assert [before.result(), pool.submit(abs, -2).result()] == [1, 2]
 
 
 def test_a_connection_that_breaks_is_made_again_and_nothing_is_lost(cluster, tmp_path):

@@ -12,11 +12,13 @@ use crate::command::Command;
 #[derive(Clone, Debug)]
 pub struct ClusterService {
     commands: mpsc::Sender<Command>,
+    /// The largest message that is taken.
+    max_message_bytes: usize,
 }
 
 impl ClusterService {
-    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, max_message_bytes: usize) -> Self {
+        Self { commands, max_message_bytes }
     }
 }
 
@@ -27,7 +29,8 @@ impl Cluster for ClusterService {
         _request: Request<ListWorkersRequest>,
     ) -> Result<Response<ListWorkersResponse>, Status> {
         let workers = ask(&self.commands, |reply| Command::ListWorkers { reply }).await?;
-        Ok(Response::new(ListWorkersResponse { workers }))
+        let max_message_bytes = self.max_message_bytes as u64;
+        Ok(Response::new(ListWorkersResponse { workers, max_message_bytes }))
     }
 
     async fn drain_worker(
