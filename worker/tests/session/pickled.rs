@@ -24,16 +24,16 @@ async fn announce(session: &Session, job_id: u64, functions: FunctionList) {
         .await;
 }
 
-/// The payload of a call with one text or number, as pickle spells it.
-fn call(number: u32, argument: &str) -> String {
-    format!("(I{}\n({argument}\ntt.", number + 2)
+/// The payload of a call with one argument, as marshal writes both.
+fn call(number: u8, argument: &str) -> String {
+    format!(")\x02i{}\0\0\0)\x01{argument}", char::from(number + 2))
 }
 
 #[tokio::test]
 async fn an_exception_comes_back_with_its_pickle() {
     let mut session = Session::start(1).await;
     announce(&session, 1, list(0, &[INT])).await;
-    let batch = session.batch(1, &[call(0, "Vx")]).await;
+    let batch = session.batch(1, &[call(0, "u\x01\0\0\0x")]).await;
     let told = session.outcomes(batch, 1).await;
     let failure = told.outcomes[0].as_ref().unwrap_err();
     assert_eq!(failure.r#type, "ValueError");
@@ -45,14 +45,14 @@ async fn an_exception_comes_back_with_its_pickle() {
 async fn a_child_that_is_started_later_knows_the_functions_of_the_one_before() {
     let mut session = Session::start(1).await;
     announce(&session, 1, list(0, &[INT])).await;
-    let first = session.batch(1, &[call(0, "Vx")]).await;
+    let first = session.batch(1, &[call(0, "u\x01\0\0\0x")]).await;
     session.outcomes(first, 1).await;
     session.say(Kind::FunctionsAdded(FunctionsAdded { job_id: 1, functions: Some(list(1, &[EXIT])) })).await;
-    let second = session.batch(1, &[call(1, "I3")]).await;
+    let second = session.batch(1, &[call(1, "i\x03\0\0\0")]).await;
     let (offset, cause) = session.crash(second).await;
     assert_eq!(offset, 0);
     assert!(cause.message.contains("status 3"), "{cause:?}");
-    let third = session.batch(1, &[call(0, "Vy")]).await;
+    let third = session.batch(1, &[call(0, "u\x01\0\0\0y")]).await;
     let told = session.outcomes(third, 1).await;
     assert_eq!(told.outcomes[0].as_ref().unwrap_err().r#type, "ValueError");
     session.hang_up().await;
